@@ -1,0 +1,47 @@
+# The verbs of the project. CI calls only these. `just` lists them.
+
+default:
+    @just --list
+
+# What every change must pass.
+check: fmt clippy test docs
+
+fmt:
+    cargo fmt --all -- --check
+
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+test:
+    cargo test --workspace
+
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# Real foreign clients in network namespaces: root, Linux, and the programs of integration-tests/interop/README.md.
+interop:
+    cargo build --release
+    integration-tests/interop/run
+
+# Licences, sources and advisories; needs cargo-deny.
+deny:
+    cargo deny check
+
+# One swarm by its seed, as a failing simulation prints it.
+sim seed:
+    SHOAL_SIM_SEED={{seed}} cargo test --release -p shoal-swarm --test sim -- --nocapture
+
+# Many seeds, until the count is reached.
+sim-soak seeds="10000":
+    SHOAL_SIM_SEEDS={{seeds}} cargo test --release -p shoal-swarm --test sim -- --nocapture
+
+# Each fuzz target for a while; needs a nightly toolchain and cargo-fuzz.
+fuzz-smoke seconds="30":
+    for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run $target -- -max_total_time={{seconds}} || exit 1; done
+
+bench:
+    cargo bench -p shoal-bench
+
+# The walk-through: a tracker and three clients on loopback.
+swarm:
+    cargo run --release -- demo
