@@ -65,3 +65,34 @@ pub enum Message {
         payload: Bytes,
     },
 }
+
+/// The numbers that name messages on the wire. BEP 3, 5, 6, 10.
+pub(crate) mod id {
+    pub(crate) const CHOKE: u8 = 0;
+    pub(crate) const UNCHOKE: u8 = 1;
+    pub(crate) const INTERESTED: u8 = 2;
+    pub(crate) const NOT_INTERESTED: u8 = 3;
+    pub(crate) const HAVE: u8 = 4;
+    pub(crate) const BITFIELD: u8 = 5;
+    pub(crate) const REQUEST: u8 = 6;
+    pub(crate) const PIECE: u8 = 7;
+    pub(crate) const CANCEL: u8 = 8;
+    pub(crate) const PORT: u8 = 9;
+    pub(crate) const SUGGEST: u8 = 13;
+    pub(crate) const HAVE_ALL: u8 = 14;
+    pub(crate) const HAVE_NONE: u8 = 15;
+    pub(crate) const REJECT: u8 = 16;
+    pub(crate) const ALLOWED_FAST: u8 = 17;
+    pub(crate) const EXTENDED: u8 = 20;
+
+    /// The length prefix of messages that always have the same.
+    pub(crate) fn fixed_length(id: u8) -> Option<usize> {
+        match id {
+            CHOKE | UNCHOKE | INTERESTED | NOT_INTERESTED | HAVE_ALL | HAVE_NONE => Some(1),
+            PORT => Some(3),
+            HAVE | SUGGEST | ALLOWED_FAST => Some(5),
+            REQUEST | CANCEL | REJECT => Some(13),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Ways in which bytes from a peer are nonsense.
+//!
+//! What is legal to decode and illegal to do is not said here: that is the swarm's vocabulary.
+
+use crate::limits::{
+    BITFIELD_LENGTH_MAX, EXTENDED_LENGTH_MAX, MESSAGE_LENGTH_MAX, PIECE_MESSAGE_LENGTH_MAX,
+};
+
+/// Why bytes make no message. The connection cannot go on: the decoder would say it again.
+///
+/// Lengths are length prefixes (id and body, without the four bytes of the prefix itself), but
+/// for bitfields, where they are the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The length prefix is above [`MESSAGE_LENGTH_MAX`], whatever the id may be.
+    #[error("a message of {found} bytes is announced, more than {MESSAGE_LENGTH_MAX}")]
+    MessageTooLong {
+        /// Bytes announced.
+        found: u32,
+    },
+    /// A message that always has the same length has another.
+    #[error("message {id} is {found} bytes long instead of {expected}")]
+    FixedLength {
+        /// Which message.
+        id: u8,
+        /// Bytes it always has.
+        expected: usize,
+        /// Bytes announced.
+        found: usize,
+    },
+    /// A `piece` without its whole head, or with more than one block.
+    #[error("a piece message is {found} bytes long, not 9 to {PIECE_MESSAGE_LENGTH_MAX}")]
+    PieceLength {
+        /// Bytes announced.
+        found: usize,
+    },
+    /// A `bitfield` of another length than the torrent's number of pieces asks for.
+    #[error("a bitfield is {found} bytes long, this torrent needs {expected}")]
+    BitfieldLength {
+        /// Bytes of payload that the torrent needs.
+        expected: usize,
+        /// Bytes of payload announced.
+        found: usize,
+    },
+    /// A `bitfield` longer than any torrent's, while the number of pieces is not known.
+    #[error("a bitfield is {found} bytes long, more than {BITFIELD_LENGTH_MAX}")]
+    BitfieldTooLong {
+        /// Bytes of payload announced.
+        found: usize,
+    },
+    /// An `extended` message without its second id, or too long.
+    #[error("an extended message is {found} bytes long, not 2 to {EXTENDED_LENGTH_MAX}")]
+    ExtendedLength {
+        /// Bytes announced.
+        found: usize,
+    },
+}
+
+/// Why the first bytes of a connection are no handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The first 20 bytes are not `19 | "BitTorrent protocol"`.
+    #[error("the other end does not speak BitTorrent (it may want encryption)")]
+    Protocol,
+}

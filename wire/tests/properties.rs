@@ -1,0 +1,134 @@
+//! What holds for every message, every split and all bytes. BEP 3, 6, 10.
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use shoal_metainfo::RawBlock;
+use shoal_wire::{Decoder, Extensions, Handshake, Message, encode};
+
+fn block() -> impl Strategy<Value = RawBlock> {
+    any::<(u32, u32, u32)>().prop_map(|(index, begin, length)| RawBlock {
+        index,
+        begin,
+        length,
+    })
+}
+
+fn payload(max: usize) -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        Just(Message::KeepAlive),
+        Just(Message::Choke),
+        Just(Message::Unchoke),
+        Just(Message::Interested),
+        Just(Message::NotInterested),
+        any::<u32>().prop_map(|index| Message::Have { index }),
+        payload(300).prop_map(Message::Bitfield),
+        block().prop_map(Message::Request),
+        (any::<(u32, u32)>(), payload(16_385)).prop_map(|((index, begin), data)| Message::Piece {
+            index,
+            begin,
+            data
+        }),
+        block().prop_map(Message::Cancel),
+        any::<u16>().prop_map(Message::Port),
+        any::<u32>().prop_map(|index| Message::Suggest { index }),
+        Just(Message::HaveAll),
+        Just(Message::HaveNone),
+        block().prop_map(Message::Reject),
+        any::<u32>().prop_map(|index| Message::AllowedFast { index }),
+        (any::<u8>(), payload(1000)).prop_map(|(id, payload)| Message::Extended { id, payload }),
+    ]
+}
+
+/// A message that nobody knows: id and body.
+fn unknown() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    let ids = prop_oneof![10..=12_u8, 18..=19_u8, 21..=255_u8];
+    (ids, prop::collection::vec(any::<u8>(), 0..500))
+}
+
+/// Feeds `bytes` in parts as long as `parts` says, over and over.
+fn decode_in_parts(mut bytes: &[u8], parts: &[usize]) -> Vec<Message> {
+    let mut decoder = Decoder::new(None);
+    let mut buffer = BytesMut::new();
+    let mut messages = Vec::new();
+    for part in parts.iter().cycle() {
+        let (now, later) = bytes.split_at(*part.min(&bytes.len()));
+        buffer.extend_from_slice(now);
+        bytes = later;
+        while let Some(message) = decoder.decode(&mut buffer).unwrap() {
+            messages.push(message);
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    assert!(buffer.is_empty());
+    messages
+}
+
+proptest! {
+    #[test]
+    fn decode_gives_back_what_encode_took_in_any_split(
+        messages in prop::collection::vec(message(), 0..20),
+        parts in prop::collection::vec(1_usize..2000, 1..20),
+    ) {
+        let mut bytes = Vec::new();
+        for message in &messages {
+            let before = bytes.len();
+            encode(message, &mut bytes);
+            prop_assert_eq!(encode::length(message), bytes.len() - before);
+        }
+        prop_assert_eq!(decode_in_parts(&bytes, &parts), messages);
+    }
+
+    #[test]
+    fn unknown_messages_leave_no_trace_between_known_ones(
+        messages in prop::collection::vec((message(), unknown()), 1..10),
+        parts in prop::collection::vec(1_usize..300, 1..20),
+    ) {
+        let mut bytes = Vec::new();
+        for (message, (id, body)) in &messages {
+            bytes.extend(u32::try_from(1 + body.len()).unwrap().to_be_bytes());
+            bytes.push(*id);
+            bytes.extend(body);
+            encode(message, &mut bytes);
+        }
+        let known: Vec<_> = messages.into_iter().map(|(message, _)| message).collect();
+        prop_assert_eq!(decode_in_parts(&bytes, &parts), known);
+    }
+
+    #[test]
+    fn any_bytes_keep_the_promises_of_the_decoder(data: Vec<u8>) {
+        shoal_wire::fuzz::decode(&data);
+    }
+
+    #[test]
+    fn bytes_that_look_like_messages_keep_the_promises_of_the_decoder(
+        heads in prop::collection::vec((0_u8..24, 0_u32..40, any::<[u8; 16]>()), 0..30),
+    ) {
+        let mut data = Vec::new();
+        for (id, length, body) in heads {
+            data.extend(length.to_be_bytes());
+            data.push(id);
+            data.extend(&body[..body.len().min(length.saturating_sub(1) as usize)]);
+        }
+        shoal_wire::fuzz::decode(&data);
+    }
+
+    #[test]
+    fn handshake_reads_what_it_writes(
+        reserved: [u8; 8],
+        info_hash: [u8; 20],
+        peer_id: [u8; 20],
+    ) {
+        let handshake = Handshake {
+            extensions: Extensions(reserved),
+            info_hash: shoal_metainfo::InfoHash(info_hash),
+            peer_id: shoal_metainfo::PeerId(peer_id),
+        };
+        prop_assert_eq!(Handshake::decode(&handshake.encode()), Ok(handshake));
+    }
+}
