@@ -53,7 +53,15 @@ const SANS_IO_EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Packages that are fenced, and the only places that may name them.
 const FENCES: &[(&str, &[&str])] = &[
-    ("async_std", &["peer/src", "tracker/src/client", "tracker/src/server", "cli/src"]),
+    (
+        "async_std",
+        &[
+            "peer/src",
+            "tracker/src/client",
+            "tracker/src/server",
+            "cli/src",
+        ],
+    ),
     ("bitvec", &["metainfo/src/bitfield.rs", "storage/src"]),
     ("memmap2", &["storage/src/map.rs"]),
     ("nom", &["bencode/src"]),
@@ -67,7 +75,10 @@ const FENCES: &[(&str, &[&str])] = &[
 const UNSAFE_FILES: &[&str] = &["storage/src/map.rs"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate lies in the workspace").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a crate lies in the workspace")
+        .into()
 }
 
 /// A source file, its path relative to the root with `/`.
@@ -80,9 +91,17 @@ struct Source {
 impl Source {
     fn read(root: &Path, path: &Path) -> Self {
         let text = fs::read_to_string(path).expect("a source file is UTF-8");
-        let path = path.strip_prefix(root).expect("found below the root").display().to_string();
+        let path = path
+            .strip_prefix(root)
+            .expect("found below the root")
+            .display()
+            .to_string();
         let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        Self { path: path.replace('\\', "/"), text, syntax }
+        Self {
+            path: path.replace('\\', "/"),
+            text,
+            syntax,
+        }
     }
 
     fn is_production(&self) -> bool {
@@ -95,13 +114,18 @@ impl Source {
         for item in self.syntax.items.iter().filter(|item| is_test(item)) {
             test_lines.extend(item.span().start().line..=item.span().end().line);
         }
-        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        let lines = self
+            .text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line));
         lines.filter(move |(number, _)| !test_lines.contains(number))
     }
 
     /// Production lines that are no comments.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.production().filter(|(_, line)| !line.trim_start().starts_with("//"))
+        self.production()
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
     /// Where the words stand in the code, as `path:line: word`.
@@ -114,9 +138,13 @@ impl Source {
 }
 
 fn is_test(item: &syn::Item) -> bool {
-    let syn::Item::Mod(module) = item else { return false };
+    let syn::Item::Mod(module) = item else {
+        return false;
+    };
     module.attrs.iter().any(|attribute| {
-        let syn::Meta::List(list) = &attribute.meta else { return false };
+        let syn::Meta::List(list) = &attribute.meta else {
+            return false;
+        };
         list.path.is_ident("cfg") && list.tokens.to_string().contains("test")
     })
 }
@@ -143,20 +171,30 @@ fn sources() -> Vec<Source> {
 
 fn manifest(path: &str) -> toml::Table {
     let text = fs::read_to_string(root().join(path)).expect("a manifest");
-    text.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn members() -> Vec<String> {
     let workspace = manifest("Cargo.toml");
-    let members = workspace["workspace"]["members"].as_array().expect("members").iter();
-    members.map(|member| member.as_str().expect("a folder").to_owned()).collect()
+    let members = workspace["workspace"]["members"]
+        .as_array()
+        .expect("members")
+        .iter();
+    members
+        .map(|member| member.as_str().expect("a folder").to_owned())
+        .collect()
 }
 
 /// Fails with all violations at once.
 fn check(rule: &str, violations: impl IntoIterator<Item = String>) {
     let violations: Vec<_> = violations.into_iter().collect();
     let count = violations.len();
-    assert!(violations.is_empty(), "{rule}: {count} violations\n{}", violations.join("\n"));
+    assert!(
+        violations.is_empty(),
+        "{rule}: {count} violations\n{}",
+        violations.join("\n")
+    );
 }
 
 fn starts_with_any(path: &str, prefixes: &[&str]) -> bool {
@@ -194,7 +232,10 @@ impl Functions<'_> {
         let (start, end) = (name.span().start().line, block.span().end().line);
         let lines = end - start + 1;
         if lines > FUNCTION_LINES_MAX {
-            self.long.push(format!("{}:{start}: fn {name} has {lines} lines", self.path));
+            self.long.push(format!(
+                "{}:{start}: fn {name} has {lines} lines",
+                self.path
+            ));
         }
     }
 }
@@ -221,7 +262,10 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 #[test]
 fn functions_are_short() {
     let long = sources().into_iter().flat_map(|source| {
-        let mut functions = Functions { path: &source.path, long: Vec::new() };
+        let mut functions = Functions {
+            path: &source.path,
+            long: Vec::new(),
+        };
         functions.visit_file(&source.syntax);
         functions.long
     });
@@ -233,14 +277,17 @@ fn lines_fit_the_page() {
     let long = sources().into_iter().flat_map(|source| {
         let lines = source.text.lines().enumerate();
         let long = lines.filter(|(_, line)| line.chars().count() > COLUMNS_MAX);
-        long.map(|(index, _)| format!("{}:{}", source.path, index + 1)).collect::<Vec<_>>()
+        long.map(|(index, _)| format!("{}:{}", source.path, index + 1))
+            .collect::<Vec<_>>()
     });
     check("a line stops at 100 columns", long);
 }
 
 #[test]
 fn modules_say_what_they_are() {
-    let silent = sources().into_iter().filter(|source| !source.text.starts_with("//!"));
+    let silent = sources()
+        .into_iter()
+        .filter(|source| !source.text.starts_with("//!"));
     check("a file opens with //!", silent.map(|source| source.path));
 }
 
@@ -250,7 +297,9 @@ fn sans_io_rooms_do_no_io() {
         let mut exceptions = SANS_IO_EXCEPTIONS.iter();
         exceptions.any(|(path, word)| hit.starts_with(path) && hit.ends_with(word))
     };
-    let rooms = sources().into_iter().filter(|source| starts_with_any(&source.path, SANS_IO));
+    let rooms = sources()
+        .into_iter()
+        .filter(|source| starts_with_any(&source.path, SANS_IO));
     let hits = rooms.flat_map(|source| source.find(SANS_IO_WORDS).collect::<Vec<_>>());
     check(
         "no I/O, clock, entropy or unordered iteration in a sans-io room",
@@ -283,12 +332,18 @@ impl<'ast> Visit<'ast> for UnsafeUses {
     }
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        self.0.extend(item.unsafety.iter().map(|token| token.span.start().line));
+        self.0
+            .extend(item.unsafety.iter().map(|token| token.span.start().line));
         visit::visit_item_impl(self, item);
     }
 
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {
-        self.0.extend(signature.unsafety.iter().map(|token| token.span.start().line));
+        self.0.extend(
+            signature
+                .unsafety
+                .iter()
+                .map(|token| token.span.start().line),
+        );
         visit::visit_signature(self, signature);
     }
 }
@@ -317,24 +372,38 @@ fn unsafe_stands_in_its_files_with_a_reason() {
             violations.push(format!("{member}/src/lib.rs: no #![forbid(unsafe_code)]"));
         }
     }
-    check("unsafe stands only in storage/src/map.rs, with a SAFETY sentence", violations);
+    check(
+        "unsafe stands only in storage/src/map.rs, with a SAFETY sentence",
+        violations,
+    );
 }
 
 fn doc_text(attribute: &syn::Attribute) -> String {
-    let syn::Meta::NameValue(pair) = &attribute.meta else { return String::new() };
-    let syn::Expr::Lit(literal) = &pair.value else { return String::new() };
-    let syn::Lit::Str(text) = &literal.lit else { return String::new() };
+    let syn::Meta::NameValue(pair) = &attribute.meta else {
+        return String::new();
+    };
+    let syn::Expr::Lit(literal) = &pair.value else {
+        return String::new();
+    };
+    let syn::Lit::Str(text) = &literal.lit else {
+        return String::new();
+    };
     text.value()
 }
 
 #[test]
 fn limits_name_their_source() {
     let sources = sources();
-    let limits: Vec<_> = sources.iter().filter(|s| s.path.ends_with("/src/limits.rs")).collect();
+    let limits: Vec<_> = sources
+        .iter()
+        .filter(|s| s.path.ends_with("/src/limits.rs"))
+        .collect();
     assert!(limits.len() >= 5, "only {} limits.rs found", limits.len());
     let untold = limits.iter().flat_map(|source| {
         source.syntax.items.iter().filter_map(|item| {
-            let syn::Item::Const(constant) = item else { return None };
+            let syn::Item::Const(constant) = item else {
+                return None;
+            };
             let docs: String = constant.attrs.iter().map(doc_text).collect();
             let told = docs.contains("Source:") || docs.contains("Ours:");
             (!told).then(|| format!("{}: {}", source.path, constant.ident))
@@ -359,7 +428,8 @@ fn nothing_is_left_half_done() {
         let lines = source.text.to_lowercase();
         let hit = |line: &str| words.iter().any(|word| word_in(line, word));
         let hits = lines.lines().enumerate().filter(|(_, line)| hit(line));
-        hits.map(|(index, _)| format!("{}:{}", source.path, index + 1)).collect::<Vec<_>>()
+        hits.map(|(index, _)| format!("{}:{}", source.path, index + 1))
+            .collect::<Vec<_>>()
     });
     check("no unfinished work and no sleeping test", hits);
 }
@@ -367,14 +437,27 @@ fn nothing_is_left_half_done() {
 /// The arrows as ARCHITECTURE.md draws them: a line `crate: dependency, dependency` for each.
 fn drawn_arrows() -> BTreeMap<String, BTreeSet<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let block = text.split("```arrows\n").nth(1).expect("ARCHITECTURE.md has an ```arrows block");
-    let block = block.split("```").next().expect("split yields one at least");
+    let block = text
+        .split("```arrows\n")
+        .nth(1)
+        .expect("ARCHITECTURE.md has an ```arrows block");
+    let block = block
+        .split("```")
+        .next()
+        .expect("split yields one at least");
     let row = |line: &str| {
         let (name, targets) = line.split_once(':').expect("crate: dependencies");
-        let targets = targets.split(',').map(str::trim).filter(|target| !target.is_empty());
+        let targets = targets
+            .split(',')
+            .map(str::trim)
+            .filter(|target| !target.is_empty());
         (name.trim().to_owned(), targets.map(str::to_owned).collect())
     };
-    block.lines().filter(|line| !line.is_empty()).map(row).collect()
+    block
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(row)
+        .collect()
 }
 
 #[test]
@@ -384,22 +467,33 @@ fn arrows_are_as_drawn() {
         let manifest = manifest(&format!("{member}/Cargo.toml"));
         let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table);
         let names = dependencies.into_iter().flat_map(toml::Table::keys);
-        let inside = names.filter_map(|name| name.strip_prefix("shoal-")).map(str::to_owned);
+        let inside = names
+            .filter_map(|name| name.strip_prefix("shoal-"))
+            .map(str::to_owned);
         real.insert(member, inside.collect::<BTreeSet<_>>());
     }
-    assert_eq!(drawn_arrows(), real, "ARCHITECTURE.md (left) draws other arrows than Cargo.toml");
+    assert_eq!(
+        drawn_arrows(),
+        real,
+        "ARCHITECTURE.md (left) draws other arrows than Cargo.toml"
+    );
 }
 
 #[test]
 fn claimed_beps_have_a_module_and_a_test() {
     let text = fs::read_to_string(root().join("docs/beps.md")).expect("docs/beps.md");
-    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| BEP"));
-    let rows: Vec<Vec<&str>> =
-        rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| BEP"));
+    let rows: Vec<Vec<&str>> = rows
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
     assert!(rows.len() >= 10, "only {} rows in docs/beps.md", rows.len());
     let mut violations = Vec::new();
     for row in rows {
-        let [bep, _, modules, tests, _] = row[..] else { panic!("five columns, not {row:?}") };
+        let [bep, _, modules, tests, _] = row[..] else {
+            panic!("five columns, not {row:?}")
+        };
         for module in modules.split(", ").map(|module| module.trim_matches('`')) {
             if !root().join(module).exists() {
                 violations.push(format!("BEP {bep}: no module {module}"));
@@ -420,7 +514,10 @@ fn claimed_beps_have_a_module_and_a_test() {
 fn every_fuzz_target_has_a_corpus_and_a_replay() {
     let targets = manifest("fuzz/Cargo.toml");
     let bins = targets["bin"].as_array().expect("fuzz targets");
-    let names: Vec<_> = bins.iter().map(|bin| bin["name"].as_str().expect("a name")).collect();
+    let names: Vec<_> = bins
+        .iter()
+        .map(|bin| bin["name"].as_str().expect("a name"))
+        .collect();
     assert!(names.len() >= 5, "only {names:?}");
     let replays: String = sources()
         .into_iter()
