@@ -65,3 +65,15 @@ pub enum HandshakeError {
     #[error("the other end does not speak BitTorrent (it may want encryption)")]
     Protocol,
 }
+
+/// Why a payload is no extended handshake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtendedHandshakeError {
+    /// It is not bencoded.
+    #[error("the extended handshake is not bencoded: {0}")]
+    Bencode(#[from] shoal_bencode::ParseError),
+    /// It is bencoded, and not a dictionary.
+    #[error("the extended handshake is not a dictionary")]
+    NotADictionary,
+}

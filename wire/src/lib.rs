@@ -31,21 +31,21 @@
 //! ```
 #![forbid(unsafe_code)]
 
-//pub mod allowed_fast;
+pub mod allowed_fast;
 pub mod decode;
 pub mod encode;
 pub mod error;
-//pub mod extended;
+pub mod extended;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod handshake;
 pub mod limits;
 pub mod message;
 
-//pub use allowed_fast::allowed_fast_set;
+pub use allowed_fast::allowed_fast_set;
 pub use decode::Decoder;
 pub use encode::{PIECE_HEAD_LENGTH, encode, piece_head};
-pub use error::{DecodeError, HandshakeError};
-//pub use extended::ExtendedHandshake;
+pub use error::{DecodeError, ExtendedHandshakeError, HandshakeError};
+pub use extended::ExtendedHandshake;
 pub use handshake::{Extensions, HANDSHAKE_LENGTH, Handshake};
 pub use message::Message;

@@ -1,9 +1,11 @@
 //! What holds for every message, every split and all bytes. BEP 3, 6, 10.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use shoal_metainfo::RawBlock;
-use shoal_wire::{Decoder, Extensions, Handshake, Message, encode};
+use shoal_wire::{Decoder, ExtendedHandshake, Extensions, Handshake, Message, encode};
 
 fn block() -> impl Strategy<Value = RawBlock> {
     any::<(u32, u32, u32)>().prop_map(|(index, begin, length)| RawBlock {
@@ -69,6 +71,36 @@ fn decode_in_parts(mut bytes: &[u8], parts: &[usize]) -> Vec<Message> {
     messages
 }
 
+fn extended_handshake() -> impl Strategy<Value = ExtendedHandshake> {
+    let names = prop::collection::btree_map("[!-~]{1,32}", any::<u8>(), 0..=32);
+    let numbers = (
+        prop::option::of(1_u16..),
+        prop::option::of(1_u32..=2000),
+        prop::option::of(1_u32..=64 << 20),
+    );
+    let version = prop::option::of("[ -~é]{1,32}");
+    (
+        names,
+        numbers,
+        version,
+        any::<(Option<IpAddr>, Option<Ipv6Addr>, Option<Ipv4Addr>)>(),
+    )
+        .prop_map(
+            |(extensions, (port, reqq, metadata_size), version, (your_ip, ipv6, ipv4))| {
+                ExtendedHandshake {
+                    extensions,
+                    port,
+                    version,
+                    your_ip,
+                    ipv6,
+                    ipv4,
+                    reqq,
+                    metadata_size,
+                }
+            },
+        )
+}
+
 proptest! {
     #[test]
     fn decode_gives_back_what_encode_took_in_any_split(
@@ -130,5 +162,22 @@ proptest! {
             peer_id: shoal_metainfo::PeerId(peer_id),
         };
         prop_assert_eq!(Handshake::decode(&handshake.encode()), Ok(handshake));
+    }
+
+    #[test]
+    fn extended_handshake_reads_what_it_writes(handshake in extended_handshake()) {
+        let payload = handshake.encode();
+        prop_assert_eq!(ExtendedHandshake::decode(&payload), Ok(handshake));
+    }
+
+    #[test]
+    fn extended_handshake_takes_any_bytes(
+        head in prop::sample::select(vec!["", "d", "d1:md", "d1:v", "d4:reqq", "d6:yourip"]),
+        tail: Vec<u8>,
+    ) {
+        let payload = [head.as_bytes(), &tail].concat();
+        if let Ok(handshake) = ExtendedHandshake::decode(&payload) {
+            prop_assert_eq!(ExtendedHandshake::decode(&handshake.encode()), Ok(handshake));
+        }
     }
 }
