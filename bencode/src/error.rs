@@ -1,4 +1,4 @@
-//! Ways in which bytes are not bencode (BEP 3), and in which a dictionary is not what was hoped for.
+//! Ways in which bytes are not bencode (BEP 3), and a dictionary is not what was hoped for.
 //!
 //! A [`ParseError`] blames the bytes, a [`FieldError`] the one who chose the keys.
 
@@ -99,7 +99,7 @@ pub enum ParseError {
         left: usize,
     },
     /// A dictionary key must be a string.
-    #[error("byte {at}: expected a key (a string) or the end of the dictionary, found {}", show(*.found))]
+    #[error("byte {at}: expected a key (a string) or the dictionary's `e`, found {}", show(*.found))]
     KeyNotString {
         /// Where.
         at: usize,

@@ -1,8 +1,8 @@
-//! Bencode, the encoding of BEP 3: a zero-copy parser into a borrowed tree, and a canonical encoder.
+//! Bencode, the encoding of BEP 3: a zero-copy parser into a borrowed tree, a canonical encoder.
 //!
-//! [`parse`] turns bytes into a [`Tree`] whose [`Node`]s know their exact span, so that an info hash
-//! is taken of the bytes that came and never of a re-encoding. [`Dict`]'s typed getters name the key
-//! that is missing or mistyped. [`Value`] is the other direction: what we build and send.
+//! [`parse`] turns bytes into a [`Tree`] whose [`Node`]s know their exact span, so that an info
+//! hash is taken of the bytes that came and never of a re-encoding. [`Dict`]'s typed getters name
+//! the key that is missing or mistyped. [`Value`] is the other direction: what we build and send.
 //!
 //! Nothing here recurses on input: parsing, reading and dropping a tree take a constant amount of
 //! stack, whatever the nesting. [`Options`] bound the depth and the number of values, hence memory.
@@ -17,7 +17,7 @@
 //! assert_eq!(dict.text("announce")?, "http://t.test/");
 //! assert_eq!(dict.dict("info")?.int("length")?, 7);
 //! assert_eq!(dict.get(b"info").unwrap().raw(), b"d6:lengthi7e4:name5:a.txte");
-//! assert_eq!(dict.int("creation date").unwrap_err().to_string(), "key `creation date` is missing");
+//! assert_eq!(dict.int("size").unwrap_err().to_string(), "key `size` is missing");
 //!
 //! let reply = Value::dict([("interval", Value::from(1800)), ("complete", Value::from(2))]);
 //! assert_eq!(reply.encode(), b"d8:completei2e8:intervali1800ee");

@@ -1,4 +1,4 @@
-//! How strictly, and how much. BEP 3; BEP 52 and the wire demand strictness, old torrents forbid it.
+//! How strictly, and how much. BEP 3; the wire and BEP 52 want strictness, old torrents lack it.
 
 use crate::limits;
 
@@ -19,7 +19,7 @@ pub struct Options {
     pub mode: Mode,
     /// Most lists and dictionaries open at once; a lone `le` needs 1.
     pub depth_max: usize,
-    /// Most values, keys included. Each costs 16 bytes of memory, keys of large dictionaries 4 more.
+    /// Most values, keys included. Each costs 16 bytes; keys of large dictionaries 4 more.
     pub tokens_max: usize,
 }
 

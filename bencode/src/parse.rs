@@ -1,7 +1,7 @@
 //! Bytes to a tree. BEP 3 "bencoding".
 //!
 //! One loop over the first byte of each value, with the open lists and dictionaries on a stack of
-//! our own. Knows the grammar's branches; its leaves are `scalar`'s, and reading the tree is `tree`'s.
+//! our own. Knows the grammar's branches; its leaves are `scalar`'s, reading the tree is `tree`'s.
 
 use crate::error::ParseError;
 use crate::limits;

@@ -1,7 +1,7 @@
 //! Integers and strings: the leaves of the grammar. BEP 3 "bencoding".
 //!
-//! Looks only at the bytes of one leaf; where that leaf stands in the input is its caller's business,
-//! so a [`Fault`] counts from the end.
+//! Looks only at the bytes of one leaf; where that leaf stands in the input is its caller's
+//! business, so a [`Fault`] counts from the end.
 
 use nom::bytes::complete::tag;
 use nom::character::complete::digit0;

@@ -176,7 +176,7 @@ impl<'t, 'a> Node<'t, 'a> {
         if self.kind() != Kind::Int {
             return None;
         }
-        // Parsed once already, so this cannot fail; keeping the number would cost every token 8 bytes.
+        // Parsed once already, so this cannot fail; to keep it would cost every token 8 bytes.
         scalar::int(self.raw()).ok().map(|(_, value)| value)
     }
 
