@@ -1,0 +1,447 @@
+//! Magnet links: a torrent named by its hash, with hints where to find it. BEP 9 "magnet URI
+//! format", BEP 53 is ignored.
+//!
+//! Reads what is in use (hash in hex or base32, numbered keys, `&amp;` from web pages) and writes one
+//! form. Knows nothing of the content: that is fetched from peers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::id::InfoHash;
+use crate::limits::{
+    MAGNET_BYTES_MAX, MAGNET_PEERS_MAX, TEXT_BYTES_MAX, TRACKERS_MAX, WEB_SEEDS_MAX,
+};
+use crate::text::{cut, is_deceptive, quote};
+use crate::torrent::{Torrent, Urls};
+
+/// A magnet link.
+///
+/// ```
+/// use shoal_metainfo::Magnet;
+/// let link = "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=a%20name";
+/// let magnet: Magnet = link.parse()?;
+/// assert_eq!(magnet.name.as_deref(), Some("a name"));
+/// assert_eq!(magnet.to_string(), link);
+/// # Ok::<(), shoal_metainfo::MagnetError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Magnet {
+    /// `xt`: which torrent.
+    pub info_hash: InfoHash,
+    /// `dn`: a name for people; print it as [`crate::text::Printable`], never use it as a path.
+    pub name: Option<String>,
+    /// `xl`: bytes of content.
+    pub length: Option<u64>,
+    /// `tr`: announce URLs.
+    pub trackers: Vec<String>,
+    /// `ws`: web seeds. Source: BEP 19 in magnets, in wide use.
+    pub web_seeds: Vec<String>,
+    /// `x.pe`: peers as `host:port`, the host a name, an IPv4 address or an IPv6 address in brackets.
+    pub peers: Vec<String>,
+}
+
+/// Why text is no magnet link that we can use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MagnetError {
+    /// Does not begin with `magnet:?`.
+    #[error("{0} is not a magnet link: it must begin with `magnet:?`")]
+    NotMagnet(String),
+    /// Longer than [`MAGNET_BYTES_MAX`].
+    #[error("the magnet link has {0} bytes, at most {MAGNET_BYTES_MAX} are read: copy it again")]
+    TooLong(usize),
+    /// No `xt=urn:btih:`.
+    #[error("the magnet link has no `xt=urn:btih:` with an info hash: copy the whole link")]
+    NoInfoHash,
+    /// An info hash of the wrong length or with foreign digits.
+    #[error(
+        "the magnet link's info hash {0} is neither 40 hex digits nor 32 of base32: \
+         copy the whole link"
+    )]
+    InfoHash(String),
+    /// Two different info hashes.
+    #[error("the magnet link names two torrents: {0} and {1}; use one link for each")]
+    TwoInfoHashes(InfoHash, InfoHash),
+    /// Only a v2 hash.
+    #[error(
+        "the magnet link names a v2-only torrent (`urn:btmh`), which is not supported yet: \
+         get a link with `urn:btih`"
+    )]
+    V2Only,
+}
+
+/// Everything but RFC 3986's unreserved characters.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A host and its port stay legible.
+const ESCAPED_PEER: &AsciiSet = &ESCAPED.remove(b':').remove(b'[').remove(b']');
+
+impl Magnet {
+    /// With nothing but the hash.
+    #[must_use]
+    pub fn new(info_hash: InfoHash) -> Self {
+        Self {
+            info_hash,
+            name: None,
+            length: None,
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
+            peers: Vec::new(),
+        }
+    }
+
+    /// The link to a torrent, with its trackers and web seeds.
+    #[must_use]
+    pub fn from_torrent(torrent: &Torrent) -> Self {
+        Self {
+            name: Some(torrent.info.name.clone()),
+            length: Some(torrent.info.geometry.total()),
+            trackers: torrent.trackers().map(str::to_owned).collect(),
+            web_seeds: torrent.web_seeds.clone(),
+            ..Self::new(torrent.info_hash)
+        }
+    }
+}
+
+impl fmt::Display for Magnet {
+    /// A link that [`Magnet::from_str`] reads back; only printable ASCII.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "magnet:?xt=urn:btih:{}", self.info_hash)?;
+        if let Some(name) = &self.name {
+            write!(f, "&dn={}", utf8_percent_encode(name, ESCAPED))?;
+        }
+        if let Some(length) = self.length {
+            write!(f, "&xl={length}")?;
+        }
+        for url in &self.trackers {
+            write!(f, "&tr={}", utf8_percent_encode(url, ESCAPED))?;
+        }
+        for url in &self.web_seeds {
+            write!(f, "&ws={}", utf8_percent_encode(url, ESCAPED))?;
+        }
+        for peer in &self.peers {
+            write!(f, "&x.pe={}", utf8_percent_encode(peer, ESCAPED_PEER))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Magnet {
+    type Err = MagnetError;
+
+    /// Reads a link. Unknown keys, and values that are malformed, repeated or beyond the bounds of
+    /// [`crate::limits`], are ignored; only the info hash must be right.
+    fn from_str(link: &str) -> Result<Self, MagnetError> {
+        let link = link.trim();
+        if link.len() > MAGNET_BYTES_MAX {
+            return Err(MagnetError::TooLong(link.len()));
+        }
+        let query = link
+            .split_at_checked(8)
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("magnet:?"))
+            .map(|(_, query)| query)
+            .ok_or_else(|| MagnetError::NotMagnet(quote(link.as_bytes())))?;
+        let mut reader = Reader::default();
+        for pair in query.split('&') {
+            let pair = pair.strip_prefix("amp;").unwrap_or(pair);
+            if let Some((key, value)) = pair.split_once('=') {
+                reader.take(key, value)?;
+            }
+        }
+        reader.finish()
+    }
+}
+
+/// A link of which some pairs are read.
+struct Reader {
+    info_hash: Option<InfoHash>,
+    has_v2_hash: bool,
+    trackers: Urls,
+    web_seeds: Urls,
+    peers: Urls,
+    magnet: Magnet,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            info_hash: None,
+            has_v2_hash: false,
+            trackers: Urls::new(TRACKERS_MAX),
+            web_seeds: Urls::new(WEB_SEEDS_MAX),
+            peers: Urls::new(MAGNET_PEERS_MAX),
+            magnet: Magnet::new(InfoHash([0; 20])),
+        }
+    }
+}
+
+impl Reader {
+    fn take(&mut self, key: &str, value: &str) -> Result<(), MagnetError> {
+        let bytes = || percent_decode_str(value).collect::<Vec<u8>>();
+        match plain_key(key).to_ascii_lowercase().as_str() {
+            "xt" => self.take_topic(&bytes())?,
+            "dn" if self.magnet.name.is_none() => {
+                let name = value.replace('+', " ");
+                let name = percent_decode_str(&name).decode_utf8_lossy();
+                let name = cut(&name, TEXT_BYTES_MAX);
+                self.magnet.name = Some(name.to_owned()).filter(|name| !name.is_empty());
+            }
+            "xl" => self.magnet.length = value.parse().ok(),
+            "tr" => self.magnet.trackers.extend(self.trackers.keep(&bytes())),
+            "ws" => self.magnet.web_seeds.extend(self.web_seeds.keep(&bytes())),
+            "x.pe" if is_peer(&bytes()) => self.magnet.peers.extend(self.peers.keep(&bytes())),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_topic(&mut self, topic: &[u8]) -> Result<(), MagnetError> {
+        let prefix = topic.get(..9).unwrap_or_default();
+        if prefix.eq_ignore_ascii_case(b"urn:btmh:") {
+            self.has_v2_hash = true;
+        }
+        if !prefix.eq_ignore_ascii_case(b"urn:btih:") {
+            return Ok(());
+        }
+        let digits = &topic[9..];
+        let hash = str::from_utf8(digits).ok().and_then(read_hash);
+        let hash = hash.ok_or_else(|| MagnetError::InfoHash(quote(digits)))?;
+        match self.info_hash.replace(hash) {
+            Some(other) if other != hash => Err(MagnetError::TwoInfoHashes(other, hash)),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Magnet, MagnetError> {
+        match self.info_hash {
+            Some(info_hash) => Ok(Magnet {
+                info_hash,
+                ..self.magnet
+            }),
+            None if self.has_v2_hash => Err(MagnetError::V2Only),
+            None => Err(MagnetError::NoInfoHash),
+        }
+    }
+}
+
+/// A key without its number: `tr.2` is `tr`.
+fn plain_key(key: &str) -> &str {
+    match key.rsplit_once('.') {
+        Some((plain, number)) if number.bytes().all(|b| b.is_ascii_digit()) => plain,
+        _ => key,
+    }
+}
+
+fn read_hash(digits: &str) -> Option<InfoHash> {
+    InfoHash::from_hex(digits).or_else(|| from_base32(digits))
+}
+
+/// 32 digits of RFC 4648's base32, either case.
+fn from_base32(digits: &str) -> Option<InfoHash> {
+    if digits.len() != 32 {
+        return None;
+    }
+    let mut bytes = [0; 20];
+    let groups = digits.as_bytes().as_chunks::<8>().0;
+    for (group, out) in groups.iter().zip(bytes.as_chunks_mut::<5>().0) {
+        let bits = group.iter().try_fold(0u64, |bits, &digit| {
+            let value = match digit.to_ascii_uppercase() {
+                letter @ b'A'..=b'Z' => letter - b'A',
+                number @ b'2'..=b'7' => number - b'2' + 26,
+                _ => return None,
+            };
+            Some(bits << 5 | u64::from(value))
+        })?;
+        out.copy_from_slice(&bits.to_be_bytes()[3..]);
+    }
+    Some(InfoHash(bytes))
+}
+
+/// Whether it is `host:port` with a port above zero.
+fn is_peer(peer: &[u8]) -> bool {
+    let Ok(peer) = str::from_utf8(peer) else {
+        return false;
+    };
+    let Some((host, port)) = peer.rsplit_once(':') else {
+        return false;
+    };
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host_ok = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && !host.contains(|c: char| {
+                    matches!(c, ':' | '[' | ']' | '/' | '@') || c.is_whitespace() || is_deceptive(c)
+                })
+        }
+    };
+    host_ok && port.parse().is_ok_and(|port: u16| port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEX: &str = "c12fe1c06bba254a9dc9f519b335aa7c1367a88a";
+    const BASE32: &str = "YEX6DQDLXISUVHOJ6UM3GNNKPQJWPKEK";
+
+    fn check(link: &str, expected: Result<Magnet, MagnetError>) {
+        assert_eq!(link.parse::<Magnet>(), expected, "of {link}");
+    }
+
+    fn bare() -> Magnet {
+        Magnet::new(InfoHash::from_hex(HEX).unwrap())
+    }
+
+    #[test]
+    fn hash_is_read_in_hex_and_base32_of_either_case() {
+        for hash in [HEX, BASE32] {
+            for hash in [hash.to_uppercase(), hash.to_lowercase()] {
+                check(&format!("magnet:?xt=urn:btih:{hash}"), Ok(bare()));
+                check(&format!("  MAGNET:?XT=URN:BTIH:{hash}\n"), Ok(bare()));
+                check(
+                    &format!("magnet:?dn=&xt.1=urn%3Abtih%3A{hash}&"),
+                    Ok(bare()),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn all_parts_are_read_whatever_their_order() {
+        let link = format!(
+            "magnet:?tr.1=http%3A%2F%2Fa%2Fannounce&x.pe=1.2.3.4%3A5&ws=http://w/\
+             &dn=a+b%20c%2Bd&xt=urn:btih:{HEX}&amp;tr=udp://b:1&tr=udp://b:1&xl=12&x.pe=[::1]:6&so=1"
+        );
+        let expected = Magnet {
+            name: Some("a b c+d".to_owned()),
+            length: Some(12),
+            trackers: vec!["http://a/announce".to_owned(), "udp://b:1".to_owned()],
+            web_seeds: vec!["http://w/".to_owned()],
+            peers: vec!["1.2.3.4:5".to_owned(), "[::1]:6".to_owned()],
+            ..bare()
+        };
+        check(&link, Ok(expected));
+    }
+
+    #[test]
+    fn links_without_a_usable_hash_are_refused() {
+        let v2 = format!("urn:btmh:1220{}", "ab".repeat(32));
+        check("", Err(MagnetError::NotMagnet("``".to_owned())));
+        check(
+            "http://a/",
+            Err(MagnetError::NotMagnet("`http://a/`".to_owned())),
+        );
+        check(
+            "magnet:é",
+            Err(MagnetError::NotMagnet("`magnet:é`".to_owned())),
+        );
+        check("magnet:?", Err(MagnetError::NoInfoHash));
+        check("magnet:?dn=a", Err(MagnetError::NoInfoHash));
+        check("magnet:?xt=urn:sha1:abc", Err(MagnetError::NoInfoHash));
+        check(&format!("magnet:?xt={v2}"), Err(MagnetError::V2Only));
+        check(&format!("magnet:?xt={v2}&xt=urn:btih:{HEX}"), Ok(bare()));
+        for hash in [
+            "",
+            "abc",
+            &HEX[1..],
+            &format!("{HEX}0"),
+            &BASE32.replace('Y', "1"),
+        ] {
+            let error = MagnetError::InfoHash(format!("`{hash}`"));
+            check(&format!("magnet:?xt=urn:btih:{hash}"), Err(error));
+        }
+        let (one, other) = (bare().info_hash, InfoHash([0; 20]));
+        check(
+            &format!("magnet:?xt=urn:btih:{one}&xt.2=urn:btih:{other}"),
+            Err(MagnetError::TwoInfoHashes(one, other)),
+        );
+        check(
+            &format!("magnet:?xt=urn:btih:{one}&xt=urn:btih:{BASE32}"),
+            Ok(bare()),
+        );
+    }
+
+    #[test]
+    fn malformed_hints_are_ignored() {
+        for hint in [
+            "xl=-1",
+            "xl=x",
+            "tr=",
+            "tr=%ff",
+            "tr=a%0ab",
+            "ws=%1b",
+            "x.pe=",
+            "x.pe=a",
+            "x.pe=a:0",
+            "x.pe=a:65536",
+            "x.pe=:1",
+            "x.pe=::1:80",
+            "x.pe=[a]:1",
+            "x.pe=a%20b:1",
+            "dn",
+            "=",
+            "&",
+        ] {
+            check(&format!("magnet:?xt=urn:btih:{HEX}&{hint}"), Ok(bare()));
+        }
+    }
+
+    #[test]
+    fn everything_is_bounded() {
+        let long = format!(
+            "magnet:?xt=urn:btih:{HEX}&dn={}",
+            "x".repeat(MAGNET_BYTES_MAX)
+        );
+        check(&long, Err(MagnetError::TooLong(long.len())));
+        let mut link = format!("magnet:?xt=urn:btih:{HEX}&dn={}", "é".repeat(5000));
+        (0..1000).for_each(|i| link += &format!("&tr=http://a/{i}&ws=w{i}&x.pe=p:{}", i + 1));
+        let magnet: Magnet = link.parse().unwrap();
+        assert_eq!(magnet.trackers.len(), TRACKERS_MAX);
+        assert_eq!(magnet.web_seeds.len(), WEB_SEEDS_MAX);
+        assert_eq!(magnet.peers.len(), MAGNET_PEERS_MAX);
+    }
+
+    prop_compose! {
+        fn magnets()(
+            hash: [u8; 20],
+            name in prop::option::of("\\PC{1,20}"),
+            length: Option<u64>,
+            trackers in prop::collection::btree_set("[a-z]{1,5}://[ -~é]{1,20}[!-~]", 0..4),
+            web_seeds in prop::collection::btree_set("[a-z]{1,5}://[!-~]{1,20}", 0..4),
+            peers in prop::collection::btree_set("([a-z]{1,9}|\\[::[1-9]\\]):[1-9][0-9]{0,3}", 0..4),
+        ) -> Magnet {
+            Magnet {
+                info_hash: InfoHash(hash),
+                name,
+                length,
+                trackers: trackers.into_iter().collect(),
+                web_seeds: web_seeds.into_iter().collect(),
+                peers: peers.into_iter().collect(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn link_reads_what_it_writes(magnet in magnets()) {
+            let link = magnet.to_string();
+            prop_assert!(link.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert_eq!(link.parse(), Ok(magnet));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(magnet:\\?)?(xt=urn:btih:)?\\PC{0,60}") {
+            let _ = text.parse::<Magnet>();
+        }
+    }
+}
