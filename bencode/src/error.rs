@@ -125,7 +125,7 @@ pub enum ParseError {
         at: usize,
     },
     /// Bytes behind the value. Only in [`crate::Mode::Strict`], and never of a prefix.
-    #[error("byte {at}: {count} bytes behind the end of the value")]
+    #[error("byte {at}: the value ends here, but the input does not (bytes left: {count})")]
     TrailingBytes {
         /// Where the value ends.
         at: usize,

@@ -251,3 +251,19 @@ impl Parser<'_> {
 fn narrow(n: usize) -> u32 {
     u32::try_from(n).expect("an input of at most 2^32 - 1 bytes has no more tokens than bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The check alone: an input that long would need the memory.
+    #[test]
+    fn input_is_refused_when_spans_do_not_fit() {
+        let length = 1 << 32;
+        assert_eq!(check_length(length - 1), Ok(()));
+        assert_eq!(
+            check_length(length),
+            Err(ParseError::InputTooLong { length })
+        );
+    }
+}
