@@ -1,0 +1,92 @@
+//! What is said to a tracker and what it says. BEP 3 "trackers", BEP 7, 23, 24, 48.
+//!
+//! Plain data: HTTP and UDP speak it alike, client and server too.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use shoal_metainfo::{InfoHash, PeerId};
+
+/// Why an announce is made, other than that it is time. Source: BEP 3 "event".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AnnounceEvent {
+    /// The first announce of this run.
+    Started,
+    /// The download became whole during this run.
+    Completed,
+    /// The last announce of this run.
+    Stopped,
+}
+
+impl AnnounceEvent {
+    /// BEP 3's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Completed => "completed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What a peer tells a tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnounceRequest {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// The peer.
+    pub peer_id: PeerId,
+    /// The port at which it takes connections; never 0.
+    pub port: u16,
+    /// Payload sent since `started`, bytes.
+    pub uploaded: u64,
+    /// Payload received since `started`, bytes.
+    pub downloaded: u64,
+    /// What is missing of the torrent, bytes; 0 makes it a seed.
+    pub left: u64,
+    /// Why now.
+    pub event: Option<AnnounceEvent>,
+    /// Peers wanted; `None` leaves it to the tracker.
+    pub numwant: Option<u32>,
+    /// The same for a whole run, told to trackers alone: proof of identity when the address changes.
+    pub key: u32,
+    /// What the tracker gave as `tracker id` before.
+    pub tracker_id: Option<Vec<u8>>,
+    /// Whether peers may come as BEP 23 has them. We always say yes.
+    pub compact: bool,
+}
+
+/// What a tracker tells a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AnnounceResponse {
+    /// Announce again after so long.
+    pub interval: Duration,
+    /// Do not announce again sooner, but for an event.
+    pub min_interval: Option<Duration>,
+    /// Other peers, of both address families, without such as nobody can dial.
+    pub peers: Vec<SocketAddr>,
+    /// Peers that have everything. BEP 3's `complete`.
+    pub seeders: Option<u32>,
+    /// Peers that do not. BEP 3's `incomplete`.
+    pub leechers: Option<u32>,
+    /// The address the tracker saw us at. BEP 24.
+    pub external_ip: Option<IpAddr>,
+    /// Something to show to people; the announce was good all the same.
+    pub warning: Option<String>,
+    /// To be sent back with the next announce.
+    pub tracker_id: Option<Vec<u8>>,
+}
+
+/// What a tracker knows of one torrent. Source: BEP 48.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrapeEntry {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Peers that have everything: `complete`.
+    pub seeders: u32,
+    /// Downloads that became whole, as far as the tracker remembers: `downloaded`.
+    pub completed: u32,
+    /// Peers that do not have everything: `incomplete`.
+    pub leechers: u32,
+}

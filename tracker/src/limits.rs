@@ -1,0 +1,127 @@
+//! Every bound of this crate, with its source.
+
+use std::time::Duration;
+
+// What we believe of a tracker's answer.
+
+/// Shortest `interval` we obey as it is; a shorter one is raised to it. Ours: a tracker that asks
+/// for less asks to be flooded, and local swarms of a few minutes want short ones.
+pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// Longest `interval` we obey. Ours: a day; a longer one would lose the swarm for a typing error.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `interval` of an answer that has none. Source: libtorrent's default, 1,800 s.
+pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(30 * 60);
+
+/// `min interval` of an answer that has none. Source: Transmission's default, 2 minutes.
+pub const MIN_INTERVAL_DEFAULT: Duration = Duration::from_secs(2 * 60);
+
+/// Peers we take from one answer. Ours: ten times what trackers give; 18 bytes each.
+pub const PEERS_MAX: usize = 2_000;
+
+/// Values in an answer: a peer in a dictionary is seven. Ours: [`PEERS_MAX`] of them and room.
+pub const RESPONSE_TOKENS_MAX: usize = 7 * PEERS_MAX + 2_000;
+
+/// Bytes of a `failure reason` or `warning message` that are shown. Ours: a paragraph.
+pub const TEXT_BYTES_MAX: usize = 512;
+
+/// Bytes of a `tracker id`, ours to send back. Ours: longer ones are dropped, not cut.
+pub const TRACKER_ID_BYTES_MAX: usize = 256;
+
+/// Bytes of an answer's body. Source: libtorrent's bound of a tracker's response, 1 MiB.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+// How we announce.
+
+/// Trackers of one torrent; further ones are ignored. Ours: no torrent of sense has so many.
+pub const TRACKERS_MAX: usize = 100;
+
+/// Wait after a tracker's first failure; doubled by each further one.
+/// Source: libtorrent's `tracker_retry_delay_min`, 5 s.
+pub const RETRY_MIN: Duration = Duration::from_secs(5);
+
+/// Longest wait after a failure. Source: libtorrent's `tracker_retry_delay_max`, 60 minutes.
+pub const RETRY_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// An announce without an answer for so long has failed. Ours: four times [`EXCHANGE_MAX`].
+pub const ANSWER_MAX: Duration = Duration::from_secs(120);
+
+/// One announce or scrape, from the name to the last byte. Source: libtorrent's
+/// `tracker_completion_timeout`, 30 s.
+pub const EXCHANGE_MAX: Duration = Duration::from_secs(30);
+
+/// One attempt to connect to one address. Ours: three addresses fit into [`EXCHANGE_MAX`].
+pub const CONNECT_MAX: Duration = Duration::from_secs(8);
+
+/// Redirects followed. Source: libtorrent and curl's advice for untrusted servers, 5.
+pub const REDIRECTS_MAX: usize = 5;
+
+/// Addresses of one name that are tried. Ours: large round-robin names have about eight.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// Names looked up at the same time. Ours: two dead names must not keep the third waiting.
+pub const RESOLVER_THREADS: usize = 4;
+
+/// Names waiting to be looked up; one more waits at the door. Ours.
+pub const RESOLVER_QUEUE: usize = 64;
+
+/// Info hashes of one scrape. Source: BEP 15 allows about 74 in its packet; a URL of 4 KiB the same.
+pub const SCRAPE_HASHES_MAX: usize = 64;
+
+/// Bytes of an announce URL. Ours: as long as the request head lets it be, halved.
+pub const URL_BYTES_MAX: usize = 4_096;
+
+/// Bytes of a request's or a response's head. Source: aquatic has 2 KiB, tide's codec 8 KiB.
+pub const HEAD_BYTES_MAX: usize = 8_192;
+
+// The server.
+
+/// `interval` we give. Source: BEP 3 names none; trackers in the field give 30 minutes.
+pub const SERVER_INTERVAL_DEFAULT: Duration = Duration::from_secs(30 * 60);
+
+/// Shortest `interval` a server may be told to give. Ours: below it announces are all it does.
+pub const SERVER_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// A peer is gone after two intervals of silence and this much. Ours: room for a slow announce.
+pub const EXPIRY_SLACK: Duration = Duration::from_secs(30);
+
+/// A torrent's silent peers are looked for at most so often. Ours: a pass over all its peers.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Torrents swept by one call of the server's clock. Ours: keeps the table's lock for a moment.
+pub const SWEEP_TORRENTS: usize = 1_000;
+
+/// Peers given to one who does not say how many. Source: BEP 3's reference tracker, 50.
+pub const NUMWANT_DEFAULT: usize = 50;
+
+/// Peers given at most. Source: trackers in the field cut at 200.
+pub const NUMWANT_MAX: usize = 200;
+
+/// Torrents of a server that serves any. Ours: about 1 KiB each with a peer, 100 MiB in all.
+pub const TORRENTS_MAX: usize = 100_000;
+
+/// Peers of one torrent, of either address family. Ours: the largest swarms known have some 10^5.
+pub const PEERS_PER_TORRENT_MAX: usize = 100_000;
+
+/// Peers of all torrents. Ours: about 150 bytes each, 150 MiB in all.
+pub const PEERS_TOTAL_MAX: usize = 1_000_000;
+
+/// Peers of one torrent shown in a snapshot. Ours: no one reads more.
+pub const SNAPSHOT_PEERS_MAX: usize = 1_000;
+
+/// Connections at the same time. Ours: 8 KiB and a file descriptor each.
+pub const CONNECTIONS_MAX: usize = 800;
+
+/// From connecting, or from the answer before, to the first byte of a request. Ours.
+pub const IDLE_MAX: Duration = Duration::from_secs(15);
+
+/// From the first byte of a request to the end of its head, and for an answer to leave.
+/// Ours: an announce fits one packet; who needs longer is holding the place.
+pub const HEAD_MAX: Duration = Duration::from_secs(5);
+
+/// Requests on one connection. Ours: then another may have the place.
+pub const REQUESTS_PER_CONNECTION_MAX: usize = 10_000;
+
+/// Events that wait for the monitor; more are dropped and counted. Ours.
+pub const EVENTS_QUEUED_MAX: usize = 1_024;
