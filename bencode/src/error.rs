@@ -99,7 +99,7 @@ pub enum ParseError {
         left: usize,
     },
     /// A dictionary key must be a string.
-    #[error("byte {at}: expected a key (a string) or the dictionary's `e`, found {}", show(*.found))]
+    #[error("byte {at}: expected a key (a string) or `e`, found {}", show(*.found))]
     KeyNotString {
         /// Where.
         at: usize,

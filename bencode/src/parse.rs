@@ -33,7 +33,8 @@ pub fn parse_prefix(input: &[u8], options: Options) -> Result<(Tree<'_>, usize),
     let mut parser = Parser {
         input,
         options,
-        tokens: Vec::new(),
+        // A message fits at once; a file pays for what it holds, not for its length.
+        tokens: Vec::with_capacity((input.len() / 4).clamp(1, 64)),
         index: Vec::new(),
         open: Vec::new(),
     };
@@ -265,5 +266,10 @@ mod tests {
             check_length(length),
             Err(ParseError::InputTooLong { length })
         );
+    }
+    #[test]
+    fn small_dictionaries_leave_nothing_in_the_index() {
+        let tree = parse(b"ld1:bi1e1:ai2eed1:ai1e1:bi2eee", Options::lenient()).unwrap();
+        assert!(tree.index.is_empty());
     }
 }

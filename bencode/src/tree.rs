@@ -45,6 +45,8 @@ pub(crate) struct Token {
     pub(crate) extra: u32,
 }
 
+const _: () = assert!(size_of::<Token>() == 16);
+
 impl Token {
     /// The content of a string.
     pub(crate) fn payload<'a>(&self, input: &'a [u8]) -> &'a [u8] {
