@@ -124,7 +124,7 @@ impl Info {
         let root = tree.root();
         let dict = root
             .as_dict()
-            .ok_or(TorrentError::NotDictionary(root.kind()))?;
+            .ok_or_else(|| TorrentError::NotDictionary(root.kind()))?;
         Self::read(dict, bytes, 0)
     }
 

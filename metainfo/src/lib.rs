@@ -4,6 +4,7 @@
 pub mod bitfield;
 pub mod collisions;
 pub mod compact;
+pub mod create;
 pub mod error;
 pub mod id;
 pub mod info;

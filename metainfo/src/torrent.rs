@@ -60,7 +60,7 @@ impl Torrent {
         let root = tree.root();
         let dict = root
             .as_dict()
-            .ok_or(TorrentError::NotDictionary(root.kind()))?;
+            .ok_or_else(|| TorrentError::NotDictionary(root.kind()))?;
         let field = |source| {
             let place = Place::Top;
             TorrentError::Field { place, source }
