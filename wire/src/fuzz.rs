@@ -8,6 +8,7 @@ use bytes::{BufMut, BytesMut};
 use crate::decode::Decoder;
 use crate::encode::{encode, length};
 use crate::error::DecodeError;
+use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
 use crate::message::Message;
 
 /// Decodes `data` whole and in pieces.
@@ -87,6 +88,15 @@ fn encodes_again(messages: &[Message]) {
         let before = bytes.len();
         encode(message, &mut bytes);
         assert_eq!(bytes.len() - before, length(message), "{message:?}");
+        if let Message::Extended {
+            id: HANDSHAKE_ID,
+            payload,
+        } = message
+            && let Ok(handshake) = ExtendedHandshake::decode(payload)
+        {
+            let again = ExtendedHandshake::decode(&handshake.encode());
+            assert_eq!(again, Ok(handshake));
+        }
     }
     assert_eq!(whole(&bytes, None), (messages.to_vec(), Ok(())));
 }
