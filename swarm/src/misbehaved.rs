@@ -1,10 +1,71 @@
-//! Ways a peer breaks the protocol: its bytes were legal, its deed is not.
+//! Ways a peer breaks the protocol: its bytes were legal, its deed is not. BEP 3, 6.
+//!
+//! One of these closes the connection. What honest clients do by accident (a block that crosses
+//! our cancel, a duplicate request) is not here: it is counted, and only a flood of it is a fault.
+
+use shoal_metainfo::RawBlock;
 
 /// Each variant has one test that provokes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerMisbehaved {
-    /// A bitfield, have-all or have-none after the first message. BEP 3, 6.
+    /// `allowed fast` for a piece that does not exist. BEP 6.
+    #[error("allowed fast for piece {0}, which does not exist")]
+    AllowedFastOutOfRange(u32),
+    /// A bitfield of the wrong number of bytes. BEP 3.
+    #[error("bitfield of {found} bytes where {expected} belong")]
+    BitfieldLength {
+        /// ⌈pieces / 8⌉.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
+    },
+    /// A bitfield, have-all or have-none after the first message, or twice. BEP 3, 6.
     #[error("bitfield sent late")]
     BitfieldNotFirst,
+    /// A bitfield with a bit set behind the last piece. BEP 3.
+    #[error("spare bits of the bitfield are set")]
+    BitfieldSpareBits,
+    /// Too many messages that change nothing: choke and interest flapping, cancels of nothing,
+    /// repeated haves, keep-alives by the hundred. BEP 3 has no such use.
+    #[error("flood of control messages")]
+    ControlFlood,
+    /// A message of BEP 6 though one of the handshakes did not offer it. BEP 6.
+    #[error("fast extension message without the fast extension")]
+    FastWithoutHandshake,
+    /// `have` for a piece that does not exist. BEP 3.
+    #[error("have for piece {0}, which does not exist")]
+    HaveOutOfRange(u32),
+    /// A block that we asked for with another length. BEP 3.
+    #[error("block {index}:{begin} of {found} bytes where {expected} were asked for")]
+    PieceLength {
+        /// Piece index as sent.
+        index: u32,
+        /// Offset as sent.
+        begin: u32,
+        /// Bytes asked for.
+        expected: u32,
+        /// Bytes that came.
+        found: usize,
+    },
+    /// `reject` again and again for blocks that we never asked for. BEP 6.
+    #[error("flood of rejects of requests never made")]
+    RejectFlood,
+    /// Requests went on above the queue's bound, while choked, or doubled. BEP 3, 10 (`reqq`).
+    #[error("flood of requests")]
+    RequestFlood,
+    /// A request that no block of the torrent fits, or longer than 2^14. BEP 3.
+    #[error("request for {}:{}+{}, which is no block of this torrent", .0.index, .0.begin, .0.length)]
+    RequestOutOfRange(RawBlock),
+    /// `suggest` for a piece that does not exist. BEP 6.
+    #[error("suggest for piece {0}, which does not exist")]
+    SuggestOutOfRange(u32),
+    /// Blocks that we never requested, above the grace for late ones. BEP 3, 6.
+    #[error("unrequested block {index}:{begin}")]
+    UnrequestedBlock {
+        /// Piece index as sent.
+        index: u32,
+        /// Offset as sent.
+        begin: u32,
+    },
 }

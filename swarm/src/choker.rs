@@ -1,0 +1,353 @@
+//! Whom to serve. BEP 3 "choking and optimistic unchoking".
+//!
+//! A leecher serves those who give most; a seed serves everyone in turn; one slot goes round by
+//! chance, so that newcomers get a first piece and better partners are found. Told everything
+//! about the peers at each question; remembers only whose turn it is.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::io::PeerKey;
+use crate::limits::{
+    CHOKE_ROUND, NEWCOMER_FOR, NEWCOMER_WEIGHT, OPTIMISTIC_ROUNDS, SEED_TURN, SLOT_RATE,
+    SLOT_SETTLE, UNCHOKE_SLOTS_MAX,
+};
+
+/// One peer that is interested in us.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// Which.
+    pub peer: PeerKey,
+    /// We serve it now.
+    pub unchoked: bool,
+    /// When `unchoked` last changed; when it connected, if never.
+    pub since: Instant,
+    /// It was served before.
+    pub served: bool,
+    /// When it connected.
+    pub connected_at: Instant,
+    /// It owes us blocks and gives none.
+    pub snubbed: bool,
+    /// What it gives us, bytes a second.
+    pub download_rate: u64,
+    /// What we give it, bytes a second.
+    pub upload_rate: u64,
+}
+
+/// The choker of one torrent.
+#[derive(Debug)]
+pub struct Choker {
+    /// Slots as configured, beside the optimistic one.
+    slots: usize,
+    /// More slots, opened because the line has room.
+    extra: usize,
+    optimistic: Option<PeerKey>,
+    round_at: Instant,
+    rounds_to_optimistic: u32,
+    rng: Rng,
+}
+
+impl Choker {
+    /// With `slots` beside the optimistic one; the first round is one period away, free slots are
+    /// given at once.
+    #[must_use]
+    pub fn new(slots: usize, seed: u64, now: Instant) -> Self {
+        Self {
+            slots,
+            extra: 0,
+            optimistic: None,
+            round_at: now + CHOKE_ROUND,
+            rounds_to_optimistic: OPTIMISTIC_ROUNDS,
+            rng: Rng::with_seed(seed),
+        }
+    }
+
+    /// When the next round is due.
+    #[must_use]
+    pub fn round_at(&self) -> Instant {
+        self.round_at
+    }
+
+    /// A round: the peers that are served from now on, all others are not.
+    pub fn round(
+        &mut self,
+        now: Instant,
+        mut contenders: Vec<Contender>,
+        seeding: bool,
+    ) -> BTreeSet<PeerKey> {
+        self.round_at = now + CHOKE_ROUND;
+        self.rounds_to_optimistic -= 1;
+        if self.rounds_to_optimistic == 0 {
+            self.rounds_to_optimistic = OPTIMISTIC_ROUNDS;
+            self.optimistic = None;
+        }
+        if seeding {
+            contenders.sort_by_key(|c| seed_order(c, now));
+        } else {
+            contenders.sort_by_key(leech_order);
+        }
+        let regular = self.regular_slots();
+        let able = contenders.iter().filter(|c| seeding || !c.snubbed);
+        let mut chosen: BTreeSet<_> = able.take(regular).map(|c| c.peer).collect();
+        let rest = contenders.iter().filter(|c| !chosen.contains(&c.peer));
+        let rest: Vec<_> = rest.collect();
+        let kept = self
+            .optimistic
+            .filter(|kept| rest.iter().any(|c| c.peer == *kept));
+        self.optimistic = kept.or_else(|| self.draw(now, &rest));
+        chosen.extend(self.optimistic);
+        chosen
+    }
+
+    /// Between rounds: peers to serve at once because slots are free.
+    pub fn fill(&mut self, now: Instant, contenders: &[Contender]) -> Vec<PeerKey> {
+        let served = contenders.iter().filter(|c| c.unchoked).count();
+        let mut free = (self.regular_slots() + 1).saturating_sub(served);
+        let mut waiting: Vec<_> = contenders.iter().filter(|c| !c.unchoked).collect();
+        let mut chosen = Vec::new();
+        while free > 0 {
+            let Some(peer) = self.draw(now, &waiting) else {
+                break;
+            };
+            waiting.retain(|c| c.peer != peer);
+            chosen.push(peer);
+            free -= 1;
+        }
+        chosen
+    }
+
+    /// Once in a while: opens a slot while everyone served gets plenty and somebody waits, closes
+    /// one when not. Thin lines stay with the configured slots.
+    pub fn adjust_slots(&mut self, now: Instant, contenders: &[Contender]) {
+        let served = contenders.iter().filter(|c| c.unchoked);
+        let rates: Vec<_> = served
+            .map(|c| {
+                (
+                    now.saturating_duration_since(c.since) >= SLOT_SETTLE,
+                    c.upload_rate,
+                )
+            })
+            .collect();
+        let waiting = contenders.len() > rates.len();
+        let settled = rates.iter().all(|(settled, _)| *settled);
+        let enough = |slots: usize| slots as u64 * SLOT_RATE;
+        let slots = self.regular_slots() + 1;
+        let busy = rates
+            .iter()
+            .filter(|(_, rate)| *rate >= enough(slots))
+            .count();
+        let full = rates.len() >= slots;
+        if waiting && settled && full && busy == rates.len() && slots < UNCHOKE_SLOTS_MAX {
+            self.extra += 1;
+        } else if settled && full && busy * 2 < rates.len() {
+            self.extra = self.extra.saturating_sub(1);
+        }
+    }
+
+    fn regular_slots(&self) -> usize {
+        self.slots + self.extra
+    }
+
+    /// One of them by chance; newcomers three times as likely, snubbing peers like all.
+    fn draw(&mut self, now: Instant, among: &[&Contender]) -> Option<PeerKey> {
+        let weight = |c: &Contender| {
+            let age = now.saturating_duration_since(c.connected_at);
+            let newcomer = !c.served && age < NEWCOMER_FOR;
+            if newcomer { NEWCOMER_WEIGHT } else { 1 }
+        };
+        let total: u32 = among.iter().map(|c| weight(c)).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut ticket = self.rng.u32(..total);
+        for contender in among {
+            match ticket.checked_sub(weight(contender)) {
+                Some(rest) => ticket = rest,
+                None => return Some(contender.peer),
+            }
+        }
+        None
+    }
+}
+
+/// Best givers first; among equals those served now, then those who wait longest.
+fn leech_order(c: &Contender) -> (u64, bool, Instant, PeerKey) {
+    (u64::MAX - c.download_rate, !c.unchoked, c.since, c.peer)
+}
+
+/// Those in the middle of their turn first, then those who wait longest, never served before
+/// served; those whose turn is over last.
+fn seed_order(c: &Contender, now: Instant) -> (u8, Instant, PeerKey) {
+    let turn_over = now.saturating_duration_since(c.since) + Duration::from_millis(1) > SEED_TURN;
+    let class = match (c.unchoked, turn_over, c.served) {
+        (true, false, _) => 0,
+        (false, _, false) => 1,
+        (false, _, true) => 2,
+        (true, true, _) => 3,
+    };
+    (class, c.since, c.peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn contender(key: u64, now: Instant) -> Contender {
+        Contender {
+            peer: PeerKey(key),
+            unchoked: false,
+            since: now,
+            served: false,
+            connected_at: now,
+            snubbed: false,
+            download_rate: 0,
+            upload_rate: 0,
+        }
+    }
+
+    fn contenders(count: u64, now: Instant) -> Vec<Contender> {
+        (0..count).map(|key| contender(key, now)).collect()
+    }
+
+    fn apply(all: &mut [Contender], served: &BTreeSet<PeerKey>, now: Instant) {
+        for c in all {
+            let unchoked = served.contains(&c.peer);
+            if unchoked != c.unchoked {
+                c.unchoked = unchoked;
+                c.served = true;
+                c.since = now;
+            }
+        }
+    }
+
+    #[test]
+    fn leecher_serves_the_four_best_givers_and_one_by_chance() {
+        let now = Instant::now();
+        let mut all = contenders(10, now);
+        for c in &mut all {
+            c.download_rate = c.peer.0 * 1_000;
+        }
+        let served = Choker::new(4, 1, now).round(now, all, false);
+        assert_eq!(served.len(), 5);
+        assert!((6..10).all(|key| served.contains(&PeerKey(key))));
+    }
+
+    #[test]
+    fn snubbed_peer_gets_no_regular_slot() {
+        let now = Instant::now();
+        let mut all = contenders(6, now);
+        for c in &mut all {
+            c.download_rate = c.peer.0;
+        }
+        all[5].snubbed = true;
+        // Chance may still serve it: that is what the optimistic slot is for.
+        let mut by_chance = 0;
+        for seed in 0..100 {
+            let served = Choker::new(4, seed, now).round(now, all.clone(), false);
+            assert!((1..5).all(|key| served.contains(&PeerKey(key))));
+            by_chance += u32::from(served.contains(&PeerKey(5)));
+        }
+        assert!((10..90).contains(&by_chance), "{by_chance} of 100");
+    }
+
+    #[test]
+    fn optimistic_slot_rotates_every_third_round() {
+        let start = Instant::now();
+        let mut choker = Choker::new(0, 3, start);
+        let all = contenders(50, start);
+        let turns: Vec<_> = (1..=9)
+            .map(|round| choker.round(start + SECOND * 10 * round, all.clone(), false))
+            .collect();
+        assert_eq!(turns[0], turns[1]);
+        assert_eq!(turns[2], turns[4]);
+        assert_ne!(turns[1], turns[2]);
+        assert_ne!(turns[4], turns[5]);
+    }
+
+    #[test]
+    fn newcomer_is_three_times_as_likely() {
+        let now = Instant::now() + SECOND * 1_000;
+        let mut all = contenders(2, now);
+        all[0].connected_at = now - SECOND * 500;
+        let hits = (0..1_000)
+            .filter(|&seed| {
+                let served = Choker::new(0, seed, now).round(now, all.clone(), false);
+                served.contains(&PeerKey(1))
+            })
+            .count();
+        assert!((650..850).contains(&hits), "{hits} of 1000");
+    }
+
+    #[test]
+    fn free_slot_is_given_at_once() {
+        let now = Instant::now();
+        let mut all = contenders(10, now);
+        let mut choker = Choker::new(4, 1, now);
+        let chosen = choker.fill(now, &all);
+        assert_eq!(chosen.len(), 5);
+        apply(&mut all, &chosen.iter().copied().collect(), now);
+        assert_eq!(choker.fill(now, &all), []);
+        all.retain(|c| c.peer != chosen[0]);
+        assert_eq!(choker.fill(now, &all).len(), 1);
+    }
+
+    #[test]
+    fn seed_serves_everyone_in_turn() {
+        let start = Instant::now();
+        let mut all = contenders(20, start);
+        let mut choker = Choker::new(4, 9, start);
+        let mut rounds_of = [0; 20];
+        for round in 1..=60 {
+            let now = start + SECOND * 10 * round;
+            let served = choker.round(now, all.clone(), true);
+            assert_eq!(served.len(), 5);
+            for peer in &served {
+                rounds_of[usize::try_from(peer.0).unwrap()] += 1;
+            }
+            apply(&mut all, &served, now);
+        }
+        // 240 regular rounds over 20 peers are 12 each; chance adds to some.
+        assert!(rounds_of.iter().all(|&rounds| rounds >= 8), "{rounds_of:?}");
+    }
+
+    #[test]
+    fn seed_does_not_choke_in_the_middle_of_a_turn() {
+        let start = Instant::now();
+        let mut all = contenders(20, start);
+        let mut choker = Choker::new(4, 9, start);
+        let now = start + SECOND * 10;
+        let first = choker.round(now, all.clone(), true);
+        apply(&mut all, &first, now);
+        let second = choker.round(now + SECOND * 10, all.clone(), true);
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn slots_open_while_all_get_plenty_and_close_when_not() {
+        let start = Instant::now();
+        let mut choker = Choker::new(4, 1, start);
+        let mut now = start;
+        let mut all = contenders(30, start);
+        for _ in 0..20 {
+            let chosen = choker.fill(now, &all);
+            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
+                (c.unchoked, c.since, c.upload_rate) = (true, now, 1 << 20);
+            }
+            now += SECOND * 4;
+            choker.adjust_slots(now, &all);
+        }
+        let served = all.iter().filter(|c| c.unchoked).count();
+        assert_eq!(served, UNCHOKE_SLOTS_MAX);
+        for c in &mut all {
+            c.upload_rate = 1_000;
+        }
+        for _ in 0..20 {
+            choker.adjust_slots(now, &all);
+        }
+        assert_eq!(choker.round(now, all, false).len(), 5);
+    }
+}

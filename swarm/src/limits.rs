@@ -1,0 +1,172 @@
+//! Every bound and period of this crate, with its source.
+
+use std::time::Duration;
+
+/// Connections of one torrent. Ours: 1,000 peers cost about 2 MiB here and 1,000 sockets outside.
+pub const PEERS_MAX: usize = 1_000;
+
+/// Share of the connections kept free for peers that dial us: one in this many. Ours.
+pub const INCOMING_RESERVE: usize = 5;
+
+/// Requests one peer may queue with us. Ours: 500 × 16 KiB ≈ 8 MiB of promises per peer, and the
+/// most that libtorrent asks for by default (`max_out_request_queue`). Told as `reqq`, BEP 10.
+pub const REQUESTS_QUEUED_MAX: usize = 500;
+
+/// Requests we have out to one peer. Ours: 8 MiB, a full pipe at 1 GiB/s and 8 ms.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 500;
+
+/// Requests that a peer takes when it does not say. Source: libtorrent's documentation of `reqq`
+/// names 250 as what clients take when nothing is told.
+pub const REQQ_DEFAULT: usize = 250;
+
+/// Requests at the start of an unchoke. Ours: one 256 KiB piece; it doubles each round trip.
+pub const REQUESTS_START: usize = 16;
+
+/// Requests always allowed to an unchoking peer. Source: libtorrent, `min_request_queue` 2.
+pub const REQUESTS_MIN: usize = 2;
+
+/// How long a request should wait at a peer. Ours: libtorrent's 3 s makes leechers ask a lone
+/// seed for the same piece too often; one second still covers any round trip and a rate dip.
+pub const QUEUE_TIME: Duration = Duration::from_secs(1);
+
+/// Blocks given up (cancel, choke, reject) that may still come. Ours: two full pipelines.
+pub const LATE_BLOCKS_MAX: usize = 2 * REQUESTS_IN_FLIGHT_MAX;
+
+/// Blocks never asked for that we put up with on one connection. Ours: one window of a peer that
+/// forgot that it was cancelled, no more.
+pub const UNREQUESTED_BLOCKS_MAX: u32 = 64;
+
+/// Rejects of requests never made that we put up with on one connection. Ours: two pipelines.
+pub const UNREQUESTED_REJECTS_MAX: u32 = 1_000;
+
+/// Without a block for this long a peer that owes us some is snubbed. Source: BEP 3's reference
+/// client and Cohen 2003, "anti-snubbing": one minute.
+pub const SNUBBED_AFTER: Duration = Duration::from_secs(60);
+
+/// A peer that rejects an honest request is asked nothing for this long. Ours.
+pub const REJECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// A choking peer with the fast extension should have answered each request by now. Ours.
+pub const CHOKED_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Peers that one block may be asked of beside the first, in the end game. Ours: each duplicate
+/// is a possible waste of 16 KiB.
+pub const ENDGAME_DUPLICATES_MAX: usize = 2;
+
+/// Blocks that an idle peer duplicates at once in the end game. Ours: libtorrent takes one; two
+/// keep the line busy.
+pub const ENDGAME_BLOCKS: usize = 2;
+
+/// Pieces begun that still have blocks to ask for. Ours: above it the oldest that nobody works
+/// on is given up.
+pub const PARTIAL_PIECES_MAX: usize = 1_024;
+
+/// Steps along the rarity order before the peer's own bitfield is searched instead. Ours: below
+/// two microseconds.
+pub const RARITY_WALK_MAX: usize = 1_024;
+
+/// Peers with fewer pieces than this move them one by one in the rarity order; above, the order
+/// is sorted anew. Source: libtorrent does single updates below 50.
+pub const RARITY_SINGLE_UPDATES_MAX: u32 = 50;
+
+/// Pieces taken at random before rarest first begins. Source: Legout et al. 2006 and BEP 3's
+/// reference client: a first piece to trade matters more than which.
+pub const RANDOM_PIECES: u32 = 1;
+
+/// Rounds of the choker. Source: BEP 3, "every ten seconds".
+pub const CHOKE_ROUND: Duration = Duration::from_secs(10);
+
+/// Rounds between two optimistic unchokes. Source: BEP 3, "every 30 seconds".
+pub const OPTIMISTIC_ROUNDS: u32 = 3;
+
+/// A peer counts as new to the optimistic unchoke for this long. Ours: two optimistic turns.
+pub const NEWCOMER_FOR: Duration = Duration::from_secs(60);
+
+/// How much likelier a new peer is to be unchoked optimistically. Source: BEP 3, three times.
+pub const NEWCOMER_WEIGHT: u32 = 3;
+
+/// How long a seed serves a peer before another's turn. Ours: as an optimistic unchoke.
+pub const SEED_TURN: Duration = Duration::from_secs(30);
+
+/// Most upload slots, whatever the rate. Ours.
+pub const UNCHOKE_SLOTS_MAX: usize = 16;
+
+/// The k-th slot is opened beyond the configured ones while each served peer gets more than k
+/// times this. Source: libtorrent's rate-based choker, 2 KiB/s a slot; ours is bolder: fast lines
+/// are common and thin slots are not.
+pub const SLOT_RATE: u64 = 8 << 10;
+
+/// A served peer's rate is trusted after this. Ours.
+pub const SLOT_SETTLE: Duration = Duration::from_secs(3);
+
+/// Bytes given to the shell and not yet on the line, per peer, at first. Ours: 512 KiB is a
+/// batch of 32 blocks for one vectored write.
+pub const SERVE_AHEAD_START: u64 = 512 << 10;
+
+/// The same, after the line ran dry. Ours: half of what a peer may queue.
+pub const SERVE_AHEAD_MAX: u64 = 4 << 20;
+
+/// Silence of ours that a keep-alive ends. Source: BEP 3, two minutes; earlier, as lines lag.
+pub const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(100);
+
+/// Silence of theirs that we take. Source: BEP 3, two minutes; half a minute of grace.
+pub const SILENT_AFTER: Duration = Duration::from_secs(150);
+
+/// Messages that change nothing, at once. Ours: a cancelled pipeline and its rejects fit twice.
+pub const CONTROL_BURST: u64 = 2_000;
+
+/// Messages that change nothing, a second. Ours.
+pub const CONTROL_PER_S: u64 = 50;
+
+/// Allowed-fast pieces given to a peer. Source: BEP 6, k = 10.
+pub const ALLOWED_FAST_GIVEN: usize = 10;
+
+/// Allowed-fast pieces kept from a peer. Ours: more than any client gives.
+pub const ALLOWED_FAST_KEPT: usize = 32;
+
+/// Allowed-fast pieces go to peers with fewer pieces than this. Source: BEP 6, k.
+pub const ALLOWED_FAST_BELOW: u32 = 10;
+
+/// Suggested pieces kept from a peer. Ours.
+pub const SUGGESTED_KEPT: usize = 16;
+
+/// Blocks recorded of failed pieces, all pieces together. Ours: 22 bytes each, 2.8 MiB.
+pub const FAILED_BLOCKS_MAX: usize = 1 << 17;
+
+/// Failed attempts recorded of one piece. Ours.
+pub const FAILED_ATTEMPTS_MAX: usize = 8;
+
+/// Addresses known. Ours: a tracker gives 50 to 200 at a time.
+pub const CANDIDATES_MAX: usize = 2_000;
+
+/// Addresses banned. Ours: the oldest is forgotten.
+pub const BANNED_MAX: usize = 4_096;
+
+/// Dials under way. Ours: half-open connections; home routers choke on hundreds.
+pub const DIALS_MAX: usize = 30;
+
+/// First wait before an address is tried again. Ours: a restarted peer is back in seconds.
+pub const RETRY_FIRST: Duration = Duration::from_secs(2);
+
+/// Longest wait before an address is tried again. Ours.
+pub const RETRY_MAX: Duration = Duration::from_secs(900);
+
+/// Failures in a row after which an address is dropped, unless a person named it. Ours: by then
+/// it was tried for about an hour.
+pub const FAILURES_MAX: u32 = 12;
+
+/// A connection this long forgives earlier failures. Ours.
+pub const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
+
+/// Fewer addresses and connections than this make us ask for more. Ours: BEP 3 knows 30 peers as
+/// plenty.
+pub const PEERS_WANTED: usize = 30;
+
+/// Time between two wishes for more peers. Ours: trackers have their own, longer, minimum.
+pub const WANT_PEERS_EVERY: Duration = Duration::from_secs(60);
+
+/// A connection without interest either way may be replaced after this. Ours.
+pub const USELESS_AFTER: Duration = Duration::from_secs(60);
+
+/// Housekeeping while peers are connected. Ours.
+pub const TICK: Duration = Duration::from_secs(1);

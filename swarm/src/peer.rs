@@ -1,0 +1,177 @@
+//! One connection as the brain sees it: who chokes whom, what the peer has, what is under way.
+//! BEP 3 "choked", "interested"; BEP 6; BEP 10 `reqq`.
+//!
+//! Only state and the questions it can answer itself; what follows from a change is the swarm's
+//! business.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use shoal_metainfo::{Bitfield, PeerId, PieceIndex};
+use shoal_wire::Message;
+
+use crate::holdings::Holdings;
+use crate::io::Direction;
+use crate::limits::{CONTROL_BURST, CONTROL_PER_S};
+use crate::misbehaved::PeerMisbehaved;
+use crate::rates::{Rate, TokenBucket};
+use crate::requests::Pipeline;
+use crate::uploads::UploadQueue;
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) direction: Direction,
+    pub(crate) peer_id: PeerId,
+    /// Both handshakes offered BEP 6.
+    pub(crate) fast: bool,
+    /// Where the peer listens, if we know: its name among the candidates.
+    pub(crate) listens_at: Option<SocketAddr>,
+
+    pub(crate) we_choke: bool,
+    pub(crate) we_are_interested: bool,
+    pub(crate) peer_chokes: bool,
+    pub(crate) peer_is_interested: bool,
+
+    /// What it has.
+    pub(crate) holdings: Holdings,
+    /// How many pieces it has that we have not.
+    pub(crate) wanted: u32,
+    /// Nothing was said yet that must come after the bitfield.
+    may_send_bitfield: bool,
+    /// What we asked it for.
+    pub(crate) pipeline: Pipeline,
+    /// What it asked us for.
+    pub(crate) uploads: UploadQueue,
+    /// It is in the line of those to be served.
+    pub(crate) in_turn: bool,
+
+    /// Pieces that it gives us even while it chokes.
+    pub(crate) allowed_by_it: Vec<PieceIndex>,
+    /// Pieces that it would rather be asked for, the newest last.
+    pub(crate) suggested_by_it: Vec<PieceIndex>,
+    /// Pieces that we give it even while we choke,
+    pub(crate) allowed_by_us: Vec<PieceIndex>,
+    /// so many blocks of them.
+    pub(crate) allowed_blocks_left: usize,
+
+    pub(crate) downloaded: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) download_rate: Rate,
+    pub(crate) upload_rate: Rate,
+
+    pub(crate) connected_at: Instant,
+    pub(crate) last_received_at: Instant,
+    pub(crate) last_sent_at: Instant,
+    /// When `we_choke` last changed.
+    pub(crate) we_choke_since: Instant,
+    /// When `peer_chokes` last became true.
+    pub(crate) peer_chokes_since: Instant,
+    /// Since when neither side is interested, if so.
+    pub(crate) useless_since: Instant,
+    /// We unchoked it at some time.
+    pub(crate) served: bool,
+
+    control: TokenBucket,
+    pub(crate) unrequested_blocks: u32,
+    pub(crate) unrequested_rejects: u32,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        now: Instant,
+        address: SocketAddr,
+        direction: Direction,
+        peer_id: PeerId,
+        fast: bool,
+        pieces: u32,
+    ) -> Self {
+        Self {
+            address,
+            direction,
+            peer_id,
+            fast,
+            listens_at: (direction == Direction::Outgoing).then_some(address),
+            we_choke: true,
+            we_are_interested: false,
+            peer_chokes: true,
+            peer_is_interested: false,
+            holdings: Holdings::Some(Bitfield::none(pieces)),
+            wanted: 0,
+            may_send_bitfield: true,
+            pipeline: Pipeline::new(now),
+            uploads: UploadQueue::default(),
+            in_turn: false,
+            allowed_by_it: Vec::new(),
+            suggested_by_it: Vec::new(),
+            allowed_by_us: Vec::new(),
+            allowed_blocks_left: 0,
+            downloaded: 0,
+            uploaded: 0,
+            download_rate: Rate::new(now),
+            upload_rate: Rate::new(now),
+            connected_at: now,
+            last_received_at: now,
+            last_sent_at: now,
+            we_choke_since: now,
+            peer_chokes_since: now,
+            useless_since: now,
+            served: false,
+            control: TokenBucket::new(Some(CONTROL_PER_S), CONTROL_BURST, now),
+            unrequested_blocks: 0,
+            unrequested_rejects: 0,
+        }
+    }
+
+    /// Checks what can be checked without looking inside: that the extension was agreed on and
+    /// that the bitfield comes first.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved`]. An extended handshake may come before the bitfield: libtorrent's does.
+    pub(crate) fn admit(&mut self, message: &Message) -> Result<(), PeerMisbehaved> {
+        use Message::{
+            AllowedFast, Bitfield, Extended, HaveAll, HaveNone, KeepAlive, Port, Reject, Suggest,
+        };
+        let needs_fast = matches!(
+            message,
+            Suggest { .. } | HaveAll | HaveNone | Reject(_) | AllowedFast { .. }
+        );
+        if needs_fast && !self.fast {
+            return Err(PeerMisbehaved::FastWithoutHandshake);
+        }
+        match message {
+            KeepAlive | Port(_) | Extended { .. } => {}
+            Bitfield(_) | HaveAll | HaveNone if !self.may_send_bitfield => {
+                return Err(PeerMisbehaved::BitfieldNotFirst);
+            }
+            _ => self.may_send_bitfield = false,
+        }
+        Ok(())
+    }
+
+    /// Accounts for a message that changes nothing for the better.
+    ///
+    /// # Errors
+    /// `flood` when there were too many.
+    pub(crate) fn charge(
+        &mut self,
+        now: Instant,
+        flood: PeerMisbehaved,
+    ) -> Result<(), PeerMisbehaved> {
+        if self.control.take(now, 1) {
+            Ok(())
+        } else {
+            Err(flood)
+        }
+    }
+
+    /// Whether the piece is given even while we choke.
+    pub(crate) fn is_allowed_fast(&self, piece: PieceIndex) -> bool {
+        self.fast && self.allowed_blocks_left > 0 && self.allowed_by_us.contains(&piece)
+    }
+
+    /// Whether neither side wants anything.
+    pub(crate) fn is_useless(&self) -> bool {
+        !self.we_are_interested && !self.peer_is_interested
+    }
+}

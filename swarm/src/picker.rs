@@ -1,0 +1,691 @@
+//! Which block to ask whom for. BEP 3 "rarest first", "end game"; the states of all pieces.
+//!
+//! Every block of the torrent is in exactly one state, here and nowhere else. Knows peers by their
+//! key only: what they have, how fast they are and whether they choke is told with each question.
+//!
+//! ```text
+//! Missing ──pick──▶ InFlight ──last block──▶ Verifying ──good──▶ Have
+//!    ▲                 │ nothing asked, nothing here │ bad, unknown
+//!    └─────────────────┴─────────────────────────────┘
+//! ```
+
+mod order;
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use shoal_metainfo::{Bitfield, Block, Geometry, PieceIndex};
+
+use self::order::Order;
+use crate::holdings::Holdings;
+use crate::io::PeerKey;
+use crate::limits::{
+    ENDGAME_DUPLICATES_MAX, PARTIAL_PIECES_MAX, RANDOM_PIECES, RARITY_SINGLE_UPDATES_MAX,
+    RARITY_WALK_MAX,
+};
+
+/// One piece is in one of these states.
+#[derive(Debug)]
+enum Piece {
+    Missing,
+    InFlight(Box<InFlight>),
+    Verifying,
+    Have,
+}
+
+/// A piece that is being downloaded.
+#[derive(Debug)]
+struct InFlight {
+    blocks: Vec<BlockState>,
+    /// How many blocks are [`BlockState::Free`]; the piece is in `partial` when there are any.
+    free: usize,
+    /// How many are [`BlockState::Received`].
+    received: usize,
+    /// No block before this one is free.
+    first_free: usize,
+    /// On parole: only this peer may be asked.
+    only: Option<PeerKey>,
+}
+
+/// One block of a piece in flight is in one of these states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum BlockState {
+    Free,
+    Requested(PeerKey),
+    /// In the end game: of several peers, the first first.
+    Contested(Vec<PeerKey>),
+    Received,
+}
+
+/// What became of a block that arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was still missing; write it.
+    Accepted {
+        /// Others who were asked for it too: cancel there.
+        others: Vec<PeerKey>,
+        /// It was the last of its piece: verify.
+        piece_complete: bool,
+    },
+    /// We have it already, or the piece is no longer fetched from this peer.
+    Useless,
+}
+
+/// The states of all pieces, and the choice among them.
+#[derive(Debug)]
+pub struct Picker {
+    geometry: Geometry,
+    pieces: Vec<Piece>,
+    have: Bitfield,
+    /// Exactly the pieces that are [`Piece::Missing`], as bits.
+    missing: Bitfield,
+    /// The same, rarest first.
+    order: Order,
+    /// Peers that have everything.
+    seeds: u32,
+    /// Exactly the pieces in flight that have free blocks, in the order they got them.
+    partial: Vec<PieceIndex>,
+    /// Exactly the pieces in flight, in the order they were begun.
+    in_flight: Vec<PieceIndex>,
+    /// Pieces to be had from one peer each, with the peers under suspicion.
+    parole: BTreeMap<PieceIndex, Vec<PeerKey>>,
+    /// Given up with blocks received; taken by [`Self::take_wasted`].
+    wasted: Vec<(PieceIndex, u64)>,
+    rng: Rng,
+}
+
+impl Picker {
+    /// For a torrent of which `have` is there.
+    #[must_use]
+    pub fn new(geometry: Geometry, have: Bitfield, seed: u64) -> Self {
+        assert_eq!(
+            have.pieces(),
+            geometry.pieces(),
+            "another torrent's bitfield"
+        );
+        let mut rng = Rng::with_seed(seed);
+        let mut missing = Bitfield::none(geometry.pieces());
+        let pieces = geometry.all_pieces().map(|piece| {
+            if have.has(piece) {
+                Piece::Have
+            } else {
+                missing.insert(piece);
+                Piece::Missing
+            }
+        });
+        let pieces = pieces.collect();
+        let absent = geometry.all_pieces().filter(|&piece| !have.has(piece));
+        Self {
+            pieces,
+            order: Order::new(absent, geometry.pieces(), &mut rng),
+            geometry,
+            have,
+            missing,
+            seeds: 0,
+            partial: Vec::new(),
+            in_flight: Vec::new(),
+            parole: BTreeMap::new(),
+            wasted: Vec::new(),
+            rng,
+        }
+    }
+
+    /// The pieces that are verified.
+    #[must_use]
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Where pieces lie.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// How many connected peers have the piece.
+    #[must_use]
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.seeds + u32::from(self.order.availability(piece))
+    }
+
+    /// A peer with these pieces came.
+    pub fn peer_came(&mut self, holdings: &Holdings) {
+        match holdings {
+            Holdings::All => self.seeds += 1,
+            Holdings::Some(bits) if bits.count() < RARITY_SINGLE_UPDATES_MAX => {
+                for index in bits.ones() {
+                    self.order
+                        .increase(known(&self.geometry, index), &mut self.rng);
+                }
+            }
+            Holdings::Some(bits) => self.order.change_many(bits, true),
+        }
+    }
+
+    /// A peer with these pieces left.
+    pub fn peer_left(&mut self, holdings: &Holdings) {
+        match holdings {
+            Holdings::All => self.seeds -= 1,
+            Holdings::Some(bits) if bits.count() < RARITY_SINGLE_UPDATES_MAX => {
+                for index in bits.ones() {
+                    self.order
+                        .decrease(known(&self.geometry, index), &mut self.rng);
+                }
+            }
+            Holdings::Some(bits) => self.order.change_many(bits, false),
+        }
+    }
+
+    /// A peer got this piece.
+    pub fn peer_gained(&mut self, piece: PieceIndex) {
+        self.order.increase(piece, &mut self.rng);
+    }
+
+    /// Chooses up to `count` blocks to ask `peer` for and marks them requested.
+    ///
+    /// Pieces already begun come first, then the rarest, each as one run of blocks. `suggested`
+    /// pieces, best first, come before other new ones.
+    pub fn pick(
+        &mut self,
+        peer: PeerKey,
+        holdings: &Holdings,
+        suggested: &[PieceIndex],
+        count: usize,
+        picked: &mut Vec<Block>,
+    ) {
+        let full = picked.len() + count;
+        let mut at = 0;
+        while picked.len() < full && at < self.partial.len() {
+            let piece = self.partial[at];
+            // A piece whose last free block goes leaves the list: the next moves up.
+            let stays = !holdings.has(piece) || !self.take(piece, peer, full, picked);
+            at += usize::from(stays);
+        }
+        while picked.len() < full {
+            let Some(piece) = self.next_missing(peer, holdings, suggested) else {
+                return;
+            };
+            self.begin(piece, peer);
+            self.take(piece, peer, full, picked);
+        }
+    }
+
+    /// Chooses up to `count` blocks of one piece, as [`Self::pick`]: for allowed-fast pieces.
+    pub fn pick_of(
+        &mut self,
+        piece: PieceIndex,
+        peer: PeerKey,
+        count: usize,
+        picked: &mut Vec<Block>,
+    ) {
+        let on_parole = self.parole.contains_key(&piece);
+        if matches!(self.pieces[piece.index()], Piece::Missing) && !on_parole && count > 0 {
+            self.begin(piece, peer);
+        }
+        if self.in_flight(piece).is_some_and(|inner| inner.free > 0) {
+            let full = picked.len() + count;
+            self.take(piece, peer, full, picked);
+        }
+    }
+
+    /// Whether nothing is left to pick but what others were asked for already.
+    #[must_use]
+    pub fn is_endgame(&self) -> bool {
+        let reserved = |&piece| {
+            self.in_flight(piece)
+                .is_some_and(|inner| inner.only.is_some())
+        };
+        self.order.len() == 0 && self.partial.iter().all(reserved) && !self.in_flight.is_empty()
+    }
+
+    /// In the end game, chooses up to `count` blocks that slower peers were asked for.
+    ///
+    /// `worth` says whether taking over from a holder promises anything.
+    pub fn pick_duplicates(
+        &mut self,
+        peer: PeerKey,
+        holdings: &Holdings,
+        count: usize,
+        worth: impl Fn(PeerKey) -> bool,
+        picked: &mut Vec<Block>,
+    ) {
+        debug_assert!(self.is_endgame());
+        let full = picked.len() + count;
+        // The youngest requests have longest to wait.
+        for &piece in self.in_flight.iter().rev() {
+            if !holdings.has(piece) {
+                continue;
+            }
+            let Piece::InFlight(inner) = &mut self.pieces[piece.index()] else {
+                unreachable!("in_flight lists pieces in flight only");
+            };
+            if inner.only.is_some() {
+                continue;
+            }
+            for (number, block) in inner.blocks.iter_mut().enumerate().rev() {
+                if picked.len() == full {
+                    return;
+                }
+                if block.contest(peer, &worth) {
+                    picked.push(nth_block(&self.geometry, piece, number));
+                }
+            }
+        }
+    }
+
+    /// A requested block came from `peer`.
+    pub fn received(&mut self, block: Block, peer: PeerKey) -> Arrival {
+        let piece = block.piece();
+        let Piece::InFlight(inner) = &mut self.pieces[piece.index()] else {
+            return Arrival::Useless;
+        };
+        let foreign = inner.only.is_some_and(|only| only != peer);
+        let state = &mut inner.blocks[block.number()];
+        if foreign || *state == BlockState::Received {
+            return Arrival::Useless;
+        }
+        let others = match std::mem::replace(state, BlockState::Received) {
+            BlockState::Free => {
+                inner.free -= 1;
+                if inner.free == 0 {
+                    remove(&mut self.partial, piece);
+                }
+                Vec::new()
+            }
+            BlockState::Requested(holder) if holder == peer => Vec::new(),
+            BlockState::Requested(holder) => vec![holder],
+            BlockState::Contested(mut holders) => {
+                holders.retain(|&holder| holder != peer);
+                holders
+            }
+            BlockState::Received => unreachable!("looked at above"),
+        };
+        inner.received += 1;
+        let piece_complete = inner.received == inner.blocks.len();
+        if piece_complete {
+            remove(&mut self.in_flight, piece);
+            self.pieces[piece.index()] = Piece::Verifying;
+        }
+        Arrival::Accepted {
+            others,
+            piece_complete,
+        }
+    }
+
+    /// `peer` will not send the block after all.
+    pub fn released(&mut self, block: Block, peer: PeerKey) {
+        let piece = block.piece();
+        let Piece::InFlight(inner) = &mut self.pieces[piece.index()] else {
+            return;
+        };
+        let state = &mut inner.blocks[block.number()];
+        match state {
+            BlockState::Requested(holder) if *holder == peer => *state = BlockState::Free,
+            BlockState::Contested(holders) => {
+                holders.retain(|&holder| holder != peer);
+                if let [last] = holders[..] {
+                    *state = BlockState::Requested(last);
+                }
+                return;
+            }
+            _ => return,
+        }
+        inner.free += 1;
+        inner.first_free = inner.first_free.min(block.number());
+        if inner.free == 1 {
+            self.partial.push(piece);
+        }
+        if inner.free == inner.blocks.len() {
+            self.give_up(piece);
+        }
+    }
+
+    /// `peer` gives us nothing for now: pieces on parole that it had alone are to be fetched again
+    /// from somebody else. True if there were any: its requests must be given up with them.
+    pub fn forsaken(&mut self, peer: PeerKey) -> bool {
+        if self.parole.is_empty() {
+            return false;
+        }
+        let theirs = self.in_flight.iter().copied().filter(|&piece| {
+            self.in_flight(piece)
+                .is_some_and(|inner| inner.only == Some(peer))
+        });
+        let theirs: Vec<_> = theirs.collect();
+        theirs.iter().for_each(|&piece| self.give_up(piece));
+        !theirs.is_empty()
+    }
+
+    /// Everything in flight is to be fetched again.
+    pub fn give_up_all(&mut self) {
+        for piece in self.in_flight.clone() {
+            self.give_up(piece);
+        }
+    }
+
+    /// Pieces given up since the last call though blocks of them were there, with the bytes that
+    /// came in vain.
+    pub fn take_wasted(&mut self) -> Vec<(PieceIndex, u64)> {
+        std::mem::take(&mut self.wasted)
+    }
+
+    /// Whether the piece waits for its verdict.
+    #[must_use]
+    pub fn is_verifying(&self, piece: PieceIndex) -> bool {
+        matches!(self.pieces[piece.index()], Piece::Verifying)
+    }
+
+    /// The piece is verified.
+    pub fn verified(&mut self, piece: PieceIndex) {
+        assert!(self.is_verifying(piece), "a verdict nobody asked for");
+        self.pieces[piece.index()] = Piece::Have;
+        self.have.insert(piece);
+        self.parole.remove(&piece);
+    }
+
+    /// The piece must be fetched again; from one peer alone, and rather not from the suspects,
+    /// when there are any.
+    pub fn failed(&mut self, piece: PieceIndex, suspects: Vec<PeerKey>) {
+        assert!(self.is_verifying(piece), "a verdict nobody asked for");
+        self.pieces[piece.index()] = Piece::Missing;
+        self.missing.insert(piece);
+        self.order.insert(piece, &mut self.rng);
+        if suspects.is_empty() {
+            self.parole.remove(&piece);
+        } else {
+            self.parole.insert(piece, suspects);
+        }
+    }
+
+    /// Takes free blocks of a piece in flight until `picked` has `full`; true when none are left.
+    fn take(
+        &mut self,
+        piece: PieceIndex,
+        peer: PeerKey,
+        full: usize,
+        picked: &mut Vec<Block>,
+    ) -> bool {
+        let Piece::InFlight(inner) = &mut self.pieces[piece.index()] else {
+            unreachable!("only pieces in flight are taken from");
+        };
+        if inner.only.is_some_and(|only| only != peer) {
+            return false;
+        }
+        let mut number = inner.first_free;
+        while picked.len() < full && inner.free > 0 {
+            if inner.blocks[number] == BlockState::Free {
+                inner.blocks[number] = BlockState::Requested(peer);
+                inner.free -= 1;
+                picked.push(nth_block(&self.geometry, piece, number));
+            }
+            number += 1;
+        }
+        inner.first_free = number;
+        let exhausted = inner.free == 0;
+        if exhausted {
+            remove(&mut self.partial, piece);
+        }
+        exhausted
+    }
+
+    /// The missing piece that `peer` should begin.
+    fn next_missing(
+        &mut self,
+        peer: PeerKey,
+        holdings: &Holdings,
+        suggested: &[PieceIndex],
+    ) -> Option<PieceIndex> {
+        if self.order.len() == 0 {
+            return None;
+        }
+        let clean = |parole: &BTreeMap<PieceIndex, Vec<PeerKey>>, piece| {
+            let suspects = parole.get(&piece);
+            suspects.is_none_or(|suspects| !suspects.contains(&peer))
+        };
+        let hint = suggested
+            .iter()
+            .copied()
+            .find(|&piece| self.missing.has(piece) && holdings.has(piece));
+        if let Some(piece) = hint.filter(|&piece| clean(&self.parole, piece)) {
+            return Some(piece);
+        }
+        let start = if self.have.count() < RANDOM_PIECES {
+            self.rng.usize(..self.order.len())
+        } else {
+            0
+        };
+        let sorted = self.order.sorted();
+        let (before, after) = sorted.split_at(start);
+        let found = after
+            .iter()
+            .chain(before)
+            .take(RARITY_WALK_MAX)
+            .copied()
+            .find(|&piece| holdings.has(piece) && clean(&self.parole, piece));
+        // The walk ends early when the peer has only common pieces: ask its bitfield then. A
+        // suspect may still be the only one who has a piece on parole.
+        found.or_else(|| self.rarest_among(holdings))
+    }
+
+    /// Searches the peer's bitfield, 64 pieces a step.
+    fn rarest_among(&self, holdings: &Holdings) -> Option<PieceIndex> {
+        let Holdings::Some(bits) = holdings else {
+            return self
+                .missing
+                .ones()
+                .next()
+                .map(|index| known(&self.geometry, index));
+        };
+        let mut rarest = None;
+        let words = bits
+            .as_wire()
+            .chunks(8)
+            .zip(self.missing.as_wire().chunks(8));
+        for (at, (theirs, missing)) in (0u32..).zip(words) {
+            let mut both = word(theirs) & word(missing);
+            while both != 0 {
+                let bit = both.leading_zeros();
+                both &= !(1 << (63 - bit));
+                let piece = known(&self.geometry, at * 64 + bit);
+                let availability = self.order.availability(piece);
+                if rarest.is_none_or(|(least, _)| availability < least) {
+                    rarest = Some((availability, piece));
+                }
+            }
+        }
+        rarest.map(|(_, piece)| piece)
+    }
+
+    /// Missing becomes in flight.
+    fn begin(&mut self, piece: PieceIndex, peer: PeerKey) {
+        if self.partial.len() >= PARTIAL_PIECES_MAX {
+            self.give_up_an_idle_one();
+        }
+        let blocks = self.geometry.block_count(piece);
+        let only = self.parole.contains_key(&piece).then_some(peer);
+        self.pieces[piece.index()] = Piece::InFlight(Box::new(InFlight {
+            blocks: vec![BlockState::Free; blocks],
+            free: blocks,
+            received: 0,
+            first_free: 0,
+            only,
+        }));
+        self.missing.remove(piece);
+        self.order.remove(piece);
+        self.partial.push(piece);
+        self.in_flight.push(piece);
+    }
+
+    /// In flight becomes missing.
+    fn give_up(&mut self, piece: PieceIndex) {
+        let state = std::mem::replace(&mut self.pieces[piece.index()], Piece::Missing);
+        let Piece::InFlight(inner) = state else {
+            unreachable!("only pieces in flight are given up");
+        };
+        self.missing.insert(piece);
+        self.order.insert(piece, &mut self.rng);
+        remove(&mut self.in_flight, piece);
+        if inner.free > 0 {
+            remove(&mut self.partial, piece);
+        }
+        if inner.received > 0 {
+            let blocks = self.geometry.blocks(piece).zip(&inner.blocks);
+            let received = blocks.filter(|(_, state)| **state == BlockState::Received);
+            let bytes = received.map(|(block, _)| u64::from(block.length())).sum();
+            self.wasted.push((piece, bytes));
+        }
+    }
+
+    /// Frees a place among the partial pieces: the oldest that nobody was asked for.
+    fn give_up_an_idle_one(&mut self) {
+        let idle = self.partial.iter().copied().find(|&piece| {
+            self.in_flight(piece)
+                .is_some_and(|inner| inner.free + inner.received == inner.blocks.len())
+        });
+        if let Some(piece) = idle {
+            self.give_up(piece);
+        }
+    }
+
+    fn in_flight(&self, piece: PieceIndex) -> Option<&InFlight> {
+        match &self.pieces[piece.index()] {
+            Piece::InFlight(inner) => Some(inner),
+            _ => None,
+        }
+    }
+}
+
+impl BlockState {
+    /// Asks `peer` too, if that is allowed and worth it.
+    fn contest(&mut self, peer: PeerKey, worth: impl Fn(PeerKey) -> bool) -> bool {
+        match self {
+            Self::Requested(holder) if *holder != peer && worth(*holder) => {
+                *self = Self::Contested(vec![*holder, peer]);
+                true
+            }
+            Self::Contested(holders) => {
+                let allowed = holders.len() <= ENDGAME_DUPLICATES_MAX
+                    && !holders.contains(&peer)
+                    && holders.iter().all(|&holder| worth(holder));
+                if allowed {
+                    holders.push(peer);
+                }
+                allowed
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Picker {
+    /// Whether the block is marked as asked of this peer. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_requested_of(&self, block: Block, peer: PeerKey) -> bool {
+        let state = self.in_flight(block.piece());
+        match state.map(|inner| &inner.blocks[block.number()]) {
+            Some(BlockState::Requested(holder)) => *holder == peer,
+            Some(BlockState::Contested(holders)) => holders.contains(&peer),
+            _ => false,
+        }
+    }
+
+    /// Everything that is marked as asked, with of whom. For tests: walks everything.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn requested(&self) -> Vec<(Block, PeerKey)> {
+        let mut all = Vec::new();
+        for &piece in &self.in_flight {
+            let blocks = self.in_flight(piece).map(|inner| &inner.blocks);
+            for (number, state) in blocks.into_iter().flatten().enumerate() {
+                let block = nth_block(&self.geometry, piece, number);
+                match state {
+                    BlockState::Requested(holder) => all.push((block, *holder)),
+                    BlockState::Contested(holders) => {
+                        all.extend(holders.iter().map(|&holder| (block, holder)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        all
+    }
+
+    /// Panics when the states contradict each other. For tests: walks everything.
+    #[doc(hidden)]
+    pub fn check_invariants(&self) {
+        self.order.check();
+        for piece in self.geometry.all_pieces() {
+            let state = &self.pieces[piece.index()];
+            let is_missing = matches!(state, Piece::Missing);
+            assert_eq!(
+                is_missing,
+                self.missing.has(piece),
+                "missing bit of {piece}"
+            );
+            assert_eq!(is_missing, self.order.contains(piece), "order of {piece}");
+            assert_eq!(
+                matches!(state, Piece::Have),
+                self.have.has(piece),
+                "have {piece}"
+            );
+            let listed = self.in_flight.iter().filter(|&&other| other == piece);
+            let partial = self.partial.iter().filter(|&&other| other == piece);
+            let Piece::InFlight(inner) = state else {
+                assert_eq!(
+                    (listed.count(), partial.count()),
+                    (0, 0),
+                    "lists of {piece}"
+                );
+                continue;
+            };
+            let count = |wanted: &BlockState| inner.blocks.iter().filter(|b| *b == wanted).count();
+            assert_eq!(count(&BlockState::Free), inner.free, "free of {piece}");
+            assert_eq!(
+                count(&BlockState::Received),
+                inner.received,
+                "received of {piece}"
+            );
+            assert!(
+                inner.received < inner.blocks.len(),
+                "{piece} should be verifying"
+            );
+            assert!(inner.free < inner.blocks.len(), "{piece} should be missing");
+            let early = &inner.blocks[..inner.first_free.min(inner.blocks.len())];
+            assert!(!early.contains(&BlockState::Free), "first_free of {piece}");
+            assert_eq!(listed.count(), 1, "in_flight of {piece}");
+            assert_eq!(
+                partial.count(),
+                usize::from(inner.free > 0),
+                "partial of {piece}"
+            );
+            for block in &inner.blocks {
+                if let BlockState::Contested(holders) = block {
+                    let fits = 2..=ENDGAME_DUPLICATES_MAX + 1;
+                    assert!(fits.contains(&holders.len()), "holders of {piece}");
+                }
+            }
+        }
+    }
+}
+
+fn remove(list: &mut Vec<PieceIndex>, piece: PieceIndex) {
+    let at = list.iter().position(|&other| other == piece);
+    list.remove(at.expect("a piece in flight is listed"));
+}
+
+/// Up to eight bytes of a bitfield, the first piece in the high bit.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_be_bytes(word)
+}
+
+fn known(geometry: &Geometry, index: u32) -> PieceIndex {
+    geometry.piece(index).expect("bits lie inside the torrent")
+}
+
+fn nth_block(geometry: &Geometry, piece: PieceIndex, number: usize) -> Block {
+    geometry
+        .nth_block(piece, number)
+        .expect("states are made from the geometry")
+}

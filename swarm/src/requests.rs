@@ -1,0 +1,248 @@
+//! Requests we have sent to one peer and not yet been answered. BEP 3 "peer messages", BEP 6
+//! "reject"; BEP 10 `reqq`.
+//!
+//! Keeps the pipeline as full as the line needs: by Little's law the window is the rate times the
+//! time a request waits, so it grows while requests wait less than [`QUEUE_TIME`] and shrinks while
+//! they wait twice that. Knows nothing of other peers: who else holds a block is the picker's
+//! business.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use shoal_metainfo::{BLOCK_LENGTH, Block};
+
+use crate::limits::{
+    LATE_BLOCKS_MAX, QUEUE_TIME, REQQ_DEFAULT, REQUESTS_IN_FLIGHT_MAX, REQUESTS_MIN,
+    REQUESTS_START, SNUBBED_AFTER,
+};
+
+/// What a block that came is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// It is asked for.
+    Asked(Block),
+    /// It was asked for and given up: it may still be of use.
+    Late(Block),
+    /// It was asked for with another length.
+    WrongLength(Block),
+    /// It was not asked for, or long ago.
+    Unasked,
+}
+
+/// The pipeline to one peer.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// In the order asked, which is the order of most answers.
+    outstanding: VecDeque<(Block, Instant)>,
+    /// Given up, oldest first; answers to them are no fault.
+    late: VecDeque<Block>,
+    window: usize,
+    /// What the peer takes.
+    reqq: usize,
+    /// The shortest wait seen: about a round trip.
+    wait_min: Option<Duration>,
+    /// When the peer last gave a block, or was first asked after owing none.
+    progress_at: Instant,
+    snubbed: bool,
+    paused_until: Option<Instant>,
+}
+
+impl Pipeline {
+    /// Empty, for a peer that has not told its `reqq`.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            outstanding: VecDeque::new(),
+            late: VecDeque::new(),
+            window: REQUESTS_START,
+            reqq: REQQ_DEFAULT,
+            wait_min: None,
+            progress_at: now,
+            snubbed: false,
+            paused_until: None,
+        }
+    }
+
+    /// The peer told how many requests it takes.
+    pub fn set_reqq(&mut self, reqq: usize) {
+        self.reqq = reqq.max(1);
+        self.window = self.window.min(self.window_max());
+    }
+
+    /// Blocks asked for and not answered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Whether the peer owes us nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// Whether the peer has not given a block for a minute though it owed us some.
+    #[must_use]
+    pub fn is_snubbed(&self) -> bool {
+        self.snubbed
+    }
+
+    /// The blocks asked for and not answered.
+    pub fn outstanding(&self) -> impl Iterator<Item = Block> + '_ {
+        self.outstanding.iter().map(|&(block, _)| block)
+    }
+
+    /// How many more to ask for now: none until a quarter of the window is free, so that requests
+    /// leave many to a write.
+    #[must_use]
+    pub fn room(&self, now: Instant) -> usize {
+        if self.paused_until.is_some_and(|until| now < until) {
+            return 0;
+        }
+        let window = if self.snubbed { 1 } else { self.window };
+        let room = window.saturating_sub(self.outstanding.len());
+        if room * 4 >= window { room } else { 0 }
+    }
+
+    /// Notes that the block was asked for.
+    pub fn asked(&mut self, now: Instant, block: Block) {
+        if self.outstanding.is_empty() {
+            self.progress_at = now;
+        }
+        self.outstanding.push_back((block, now));
+    }
+
+    /// A block came at this place of the torrent, `length` bytes long.
+    pub fn came(&mut self, now: Instant, index: u32, begin: u32, length: usize) -> Expectation {
+        let here = |block: &Block| block.piece().get() == index && block.begin() == begin;
+        let fits = |block: &Block| block.length() as usize == length;
+        let asked = self.outstanding.iter().position(|(block, _)| here(block));
+        if let Some(at) = asked {
+            let (block, asked_at) = self.outstanding[at];
+            if !fits(&block) {
+                return Expectation::WrongLength(block);
+            }
+            self.outstanding.remove(at);
+            self.adapt(now.saturating_duration_since(asked_at));
+            self.progress_at = now;
+            self.snubbed = false;
+            return Expectation::Asked(block);
+        }
+        match self.late.iter().position(here) {
+            Some(at) if fits(&self.late[at]) => {
+                self.progress_at = now;
+                self.snubbed = false;
+                let late = self.late.remove(at);
+                late.map_or(Expectation::Unasked, Expectation::Late)
+            }
+            Some(at) => Expectation::WrongLength(self.late[at]),
+            None => Expectation::Unasked,
+        }
+    }
+
+    /// Gives up one block, which may still come; true if it was asked for.
+    pub fn give_up(&mut self, block: Block) -> bool {
+        let at = self
+            .outstanding
+            .iter()
+            .position(|(other, _)| *other == block);
+        if let Some(at) = at {
+            self.outstanding.remove(at);
+            self.remember(block);
+        }
+        at.is_some()
+    }
+
+    /// Gives up all blocks, and returns them.
+    pub fn give_up_all(&mut self) -> Vec<Block> {
+        let given_up: Vec<_> = self.outstanding.drain(..).map(|(block, _)| block).collect();
+        given_up.iter().for_each(|&block| self.remember(block));
+        given_up
+    }
+
+    /// The peer said that it will not send the block.
+    pub fn rejected(&mut self, block: Block) -> Rejected {
+        let asked = self
+            .outstanding
+            .iter()
+            .position(|(other, _)| *other == block);
+        if let Some(at) = asked {
+            self.outstanding.remove(at);
+            return Rejected::Asked;
+        }
+        match self.late.iter().position(|other| *other == block) {
+            Some(at) => {
+                self.late.remove(at);
+                Rejected::Late
+            }
+            None => Rejected::Never,
+        }
+    }
+
+    /// Asks for nothing before that.
+    pub fn pause(&mut self, until: Instant) {
+        self.paused_until = Some(until);
+    }
+
+    /// The peer unchoked us: the line is measured anew.
+    pub fn restart(&mut self) {
+        self.window = REQUESTS_START.min(self.window_max());
+        self.wait_min = None;
+    }
+
+    /// Looks at the clock; true when the peer owes us and has given nothing for a minute: it is
+    /// snubbed, and what it owes should be given up.
+    pub fn is_stalled(&mut self, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(self.progress_at);
+        let stalled = !self.outstanding.is_empty() && waited >= SNUBBED_AFTER;
+        self.snubbed |= stalled;
+        stalled
+    }
+
+    /// How long the peer, at its rate, needs for what it owes; at least as long as it has given
+    /// nothing.
+    #[must_use]
+    pub fn drain_time(&self, now: Instant, bytes_per_s: u64) -> Duration {
+        let owed = self.outstanding.len() as u64 * u64::from(BLOCK_LENGTH);
+        let silent = now.saturating_duration_since(self.progress_at);
+        Duration::from_millis(owed * 1_000 / bytes_per_s.max(1)).max(silent)
+    }
+
+    fn window_max(&self) -> usize {
+        self.reqq.min(REQUESTS_IN_FLIGHT_MAX)
+    }
+
+    /// One block more each block doubles the window each round trip.
+    fn adapt(&mut self, waited: Duration) {
+        let shortest = self
+            .wait_min
+            .map_or(waited, |shortest| shortest.min(waited));
+        self.wait_min = Some(shortest);
+        let target = QUEUE_TIME.max(shortest * 2);
+        let was_full = (self.outstanding.len() + 1) * 2 >= self.window;
+        if waited < target && was_full {
+            self.window = (self.window + 1).min(self.window_max());
+        } else if waited > target * 2 {
+            let floor = REQUESTS_MIN.min(self.window_max());
+            self.window = (self.window - 1).max(floor);
+        }
+    }
+
+    fn remember(&mut self, block: Block) {
+        if self.late.len() == LATE_BLOCKS_MAX {
+            self.late.pop_front();
+        }
+        self.late.push_back(block);
+    }
+}
+
+/// What a reject is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// A request that waits for its answer.
+    Asked,
+    /// A request that we gave up.
+    Late,
+    /// No request of ours.
+    Never,
+}

@@ -1,0 +1,181 @@
+//! Giving pieces: whom to unchoke, what to serve next. BEP 3, 6.
+
+use std::time::Instant;
+
+use shoal_metainfo::Block;
+use shoal_wire::Message;
+
+use super::Swarm;
+use crate::choker::Contender;
+use crate::io::{Output, PeerKey};
+use crate::misbehaved::PeerMisbehaved;
+use crate::uploads::Queued;
+
+impl Swarm {
+    /// A `request` came.
+    pub(super) fn requested(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        block: Block,
+    ) -> Result<(), PeerMisbehaved> {
+        let piece = block.piece();
+        let have = self.picker.have().has(piece);
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let exempt = peer.we_choke && peer.is_allowed_fast(piece);
+        let queued = if have && (!peer.we_choke || exempt) {
+            peer.uploads.push(block)
+        } else {
+            Queued::Full
+        };
+        match queued {
+            Queued::Yes => {
+                peer.allowed_blocks_left -= usize::from(exempt);
+                self.wants_turn(key);
+                Ok(())
+            }
+            Queued::Duplicate => peer.charge(now, PeerMisbehaved::RequestFlood),
+            Queued::Full => {
+                let charged = peer.charge(now, PeerMisbehaved::RequestFlood);
+                if peer.fast && charged.is_ok() {
+                    self.send(now, key, Message::Reject(block.raw()));
+                }
+                charged
+            }
+        }
+    }
+
+    /// A `cancel` came.
+    pub(super) fn cancelled(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        block: Option<Block>,
+    ) -> Result<(), PeerMisbehaved> {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        let Some(block) = block.filter(|&block| peer.uploads.cancel(block)) else {
+            return peer.charge(now, PeerMisbehaved::ControlFlood);
+        };
+        if peer.fast {
+            self.send(now, key, Message::Reject(block.raw()));
+        }
+        Ok(())
+    }
+
+    /// Blocks left for the socket.
+    pub(super) fn sent(&mut self, now: Instant, key: PeerKey, blocks: u32, bytes: u64) {
+        self.uploaded += bytes;
+        self.upload_rate.add(now, bytes);
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        peer.last_sent_at = now;
+        peer.uploaded += bytes;
+        peer.upload_rate.add(now, bytes);
+        let promised = peer.uploads.settled(blocks);
+        self.upload_budget.give_back(promised.saturating_sub(bytes));
+        self.wants_turn(key);
+    }
+
+    fn wants_turn(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(&key)
+            && !peer.in_turn
+            && peer.uploads.next().is_some()
+        {
+            peer.in_turn = true;
+            self.to_serve.push_back(key);
+        }
+    }
+
+    /// Hands out blocks, one of each peer in turn, while the lines and the budget take them.
+    pub(super) fn serve(&mut self, now: Instant) {
+        while let Some(&key) = self.to_serve.front() {
+            let peer = self.peers.get_mut(&key);
+            let next = peer.and_then(|peer| peer.uploads.next().map(|block| (peer, block)));
+            let Some((peer, block)) = next else {
+                self.to_serve.pop_front();
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.in_turn = false;
+                }
+                continue;
+            };
+            if !self.upload_budget.take(now, u64::from(block.length())) {
+                return;
+            }
+            peer.uploads.hand_out();
+            peer.last_sent_at = now;
+            self.outputs.push_back(Output::Serve { peer: key, block });
+            self.to_serve.rotate_left(1);
+        }
+    }
+
+    /// Ten seconds are over.
+    pub(super) fn choke_round(&mut self, now: Instant) {
+        let contenders = self.contenders(now);
+        let served = self.choker.round(now, contenders, self.is_complete());
+        for key in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.set_choke(now, key, !served.contains(&key));
+        }
+    }
+
+    /// Gives free slots at once.
+    pub(super) fn fill_slots(&mut self, now: Instant) {
+        let contenders = self.contenders(now);
+        for key in self.choker.fill(now, &contenders) {
+            self.set_choke(now, key, false);
+        }
+    }
+
+    pub(super) fn adjust_slots(&mut self, now: Instant) {
+        let contenders = self.contenders(now);
+        self.choker.adjust_slots(now, &contenders);
+    }
+
+    fn contenders(&self, now: Instant) -> Vec<Contender> {
+        let interested = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.peer_is_interested);
+        interested
+            .map(|(&key, peer)| Contender {
+                peer: key,
+                unchoked: !peer.we_choke,
+                since: peer.we_choke_since,
+                served: peer.served,
+                connected_at: peer.connected_at,
+                snubbed: peer.pipeline.is_snubbed(),
+                download_rate: peer.download_rate.per_second(now),
+                upload_rate: peer.upload_rate.per_second(now),
+            })
+            .collect()
+    }
+
+    /// Chokes or unchokes, if that is a change.
+    pub(super) fn set_choke(&mut self, now: Instant, key: PeerKey, choke: bool) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        if peer.we_choke == choke {
+            return;
+        }
+        peer.we_choke = choke;
+        peer.we_choke_since = now;
+        if !choke {
+            peer.served = true;
+            self.send(now, key, Message::Unchoke);
+            return;
+        }
+        let allowed = std::mem::take(&mut peer.allowed_by_us);
+        let dropped = peer.uploads.clear(|block| allowed.contains(&block.piece()));
+        peer.allowed_by_us = allowed;
+        let fast = peer.fast;
+        self.send(now, key, Message::Choke);
+        for block in dropped.into_iter().filter(|_| fast) {
+            self.send(now, key, Message::Reject(block.raw()));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! How things stand, as a copy for people and announces.
+
+use std::time::{Duration, Instant};
+
+use super::Swarm;
+use crate::io::{PeerKey, PeerSnapshot, Snapshot};
+use crate::peer::Peer;
+
+impl Swarm {
+    /// A copy of how things stand; rates are as of `now`.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let geometry = self.picker.geometry();
+        let have = self.have();
+        let download_bytes_per_s = self.download_rate.per_second(now);
+        let bytes_total = geometry.total();
+        let bytes_have = self.bytes_have();
+        let left = bytes_total - bytes_have;
+        let eta = (left > 0 && download_bytes_per_s > 0)
+            .then(|| Duration::from_secs(left.div_ceil(download_bytes_per_s)));
+        Snapshot {
+            pieces: geometry.pieces(),
+            pieces_have: have.count(),
+            bytes_total,
+            bytes_have,
+            downloaded: self.downloaded,
+            uploaded: self.uploaded,
+            wasted: self.wasted,
+            download_bytes_per_s,
+            upload_bytes_per_s: self.upload_rate.per_second(now),
+            eta,
+            candidates: self.candidates.waiting(),
+            banned: self.candidates.banned(),
+            disk_failed: self.disk_failed,
+            peers: self
+                .peers
+                .iter()
+                .map(|(&key, peer)| peer_snapshot(key, peer, geometry.pieces(), now))
+                .collect(),
+        }
+    }
+
+    /// Every piece is of full length but perhaps the last.
+    fn bytes_have(&self) -> u64 {
+        let geometry = self.picker.geometry();
+        let full = u64::from(geometry.full_piece_length());
+        let last = geometry.all_pieces().next_back();
+        let short = last.filter(|&last| self.have().has(last));
+        let missing = short.map_or(0, |last| full - u64::from(geometry.piece_length(last)));
+        u64::from(self.have().count()) * full - missing
+    }
+}
+
+fn peer_snapshot(key: PeerKey, peer: &Peer, pieces: u32, now: Instant) -> PeerSnapshot {
+    PeerSnapshot {
+        peer: key,
+        address: peer.address,
+        peer_id: peer.peer_id,
+        direction: peer.direction,
+        pieces_have: peer.holdings.count(pieces),
+        is_seed: peer.holdings.is_seed(),
+        we_choke: peer.we_choke,
+        we_are_interested: peer.we_are_interested,
+        peer_chokes: peer.peer_chokes,
+        peer_is_interested: peer.peer_is_interested,
+        downloaded: peer.downloaded,
+        uploaded: peer.uploaded,
+        download_bytes_per_s: peer.download_rate.per_second(now),
+        upload_bytes_per_s: peer.upload_rate.per_second(now),
+        blocks_in_flight: peer.pipeline.len(),
+    }
+}
