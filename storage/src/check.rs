@@ -1,0 +1,317 @@
+//! Which pieces are on the disk already, on all cores. BEP 3 "pieces".
+//!
+//! Promise: reads every byte at most once, in order, in bounded memory, and changes nothing. What
+//! is certain without reading is not read: files that are missing, and holes, which are zeros.
+//! Every thread takes the next stretch of pieces when it has done its last, so the disk sees one
+//! sequential reader in a few places that lie close together.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread;
+
+use shoal_hashing::{Digest, Hasher, hash_pieces};
+use shoal_metainfo::{Bitfield, PieceIndex};
+
+use crate::error::StorageError;
+use crate::layout::Place;
+use crate::limits::{CHECK_CLAIM, CHECK_SPAN_MAX, CHECK_THREADS_MAX};
+use crate::pieces::Reading;
+use crate::storage::{Storage, each_zero};
+
+impl Storage {
+    /// Hashes what is on the disk and tells which pieces are good; those are verified from then
+    /// on. Missing and short files are no error: their pieces are simply not there.
+    ///
+    /// `progress` gets the bytes looked at so far, from any thread, not always in order. When
+    /// `cancel` becomes true, the pieces found until then are returned.
+    ///
+    /// # Errors
+    /// [`StorageError`] when something is in a file's place or a disk fails.
+    pub fn check(
+        &self,
+        threads: usize,
+        progress: &(dyn Fn(u64) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<Bitfield, StorageError> {
+        self.content.files.forget();
+        let check = Check {
+            storage: self,
+            progress,
+            cancel,
+            failed: AtomicBool::new(false),
+            next: AtomicU32::new(0),
+            done: AtomicU64::new(0),
+            zeros: [const { OnceLock::new() }; 2],
+        };
+        let found = check.run(threads.clamp(1, CHECK_THREADS_MAX))?;
+        self.trim();
+        let mut have = Bitfield::none(self.info.geometry.pieces());
+        found.into_iter().for_each(|piece| {
+            have.insert(piece);
+        });
+        Ok(have)
+    }
+}
+
+/// What the threads of one check share.
+struct Check<'a> {
+    storage: &'a Storage,
+    progress: &'a (dyn Fn(u64) + Sync),
+    cancel: &'a AtomicBool,
+    failed: AtomicBool,
+    /// The first piece that no thread has taken.
+    next: AtomicU32,
+    /// Bytes.
+    done: AtomicU64,
+    /// The hashes of a full and of the last piece of zeros, when they are needed.
+    zeros: [OnceLock<Digest>; 2],
+}
+
+/// Good pieces, or what ended the work.
+type Found = Result<Vec<PieceIndex>, StorageError>;
+
+impl Check<'_> {
+    fn run(&self, threads: usize) -> Found {
+        let others = threads - 1;
+        let answers: Vec<Found> = thread::scope(|scope| {
+            let start = |number: usize| {
+                let builder = thread::Builder::new().name(format!("shoal-check-{number}"));
+                // Fewer threads are slower, not wrong.
+                builder.spawn_scoped(scope, || self.work()).ok()
+            };
+            let started: Vec<_> = (0..others).map_while(start).collect();
+            let ours = self.work();
+            let theirs = started.into_iter().map(|thread| match thread.join() {
+                Ok(found) => found,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            theirs.chain([ours]).collect()
+        });
+        let mut found = Vec::new();
+        for answer in answers {
+            found.append(&mut answer?);
+        }
+        Ok(found)
+    }
+
+    fn work(&self) -> Found {
+        let mut found = Vec::new();
+        while let Some(claimed) = self.claim() {
+            let mut next = claimed.start;
+            while next < claimed.end && !self.is_over() {
+                let looked_at = self.step(next..claimed.end, &mut found);
+                let end = looked_at.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+                self.advance(next..end);
+                next = end;
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_over(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
+
+    fn claim(&self) -> Option<Range<u32>> {
+        let geometry = &self.storage.info.geometry;
+        let length = u64::from(geometry.full_piece_length());
+        let count = u32::try_from(CHECK_CLAIM / length)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let take = |next: u32| (next < geometry.pieces()).then(|| next.saturating_add(count));
+        let start = self
+            .next
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
+        (!self.is_over()).then(|| start..start.saturating_add(count).min(geometry.pieces()))
+    }
+
+    fn advance(&self, pieces: Range<u32>) {
+        let bytes = self.begin_of(pieces.end) - self.begin_of(pieces.start);
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        (self.progress)(done);
+    }
+
+    /// Where a piece begins in the content; the end of all for the number behind the last.
+    fn begin_of(&self, piece: u32) -> u64 {
+        let geometry = &self.storage.info.geometry;
+        match geometry.piece(piece) {
+            Some(piece) => geometry.piece_begin(piece),
+            None => geometry.total(),
+        }
+    }
+
+    fn piece(&self, number: u32) -> PieceIndex {
+        let piece = self.storage.info.geometry.piece(number);
+        piece.expect("claimed from the same geometry")
+    }
+
+    fn all(&self, pieces: Range<u32>) -> impl Iterator<Item = PieceIndex> {
+        pieces.map(|number| self.piece(number))
+    }
+
+    /// Looks at the first piece of the range and as many behind it as go in one; gives the number
+    /// of the piece behind those.
+    fn step(&self, range: Range<u32>, found: &mut Vec<PieceIndex>) -> Result<u32, StorageError> {
+        let piece = self.piece(range.start);
+        let mut spans = self.storage.spans(piece);
+        match (spans.next().map(|span| span.place), spans.next()) {
+            (Some(Place::File { file, offset }), None) => self.inside(file, offset, range, found),
+            _ => {
+                self.across(piece, found)?;
+                Ok(range.start + 1)
+            }
+        }
+    }
+
+    /// The first piece of the range lies inside one file, at `offset`.
+    fn inside(
+        &self,
+        file: u32,
+        offset: u64,
+        range: Range<u32>,
+        found: &mut Vec<PieceIndex>,
+    ) -> Result<u32, StorageError> {
+        let begin = self.begin_of(range.start) - offset;
+        // The last piece of the range that ends at or before an offset of the file, plus one.
+        let up_to = |file_offset: u64| {
+            let content = begin.saturating_add(file_offset);
+            let length = u64::from(self.storage.info.geometry.full_piece_length());
+            let whole = if content >= self.begin_of(range.end) {
+                range.end
+            } else {
+                u32::try_from(content / length).unwrap_or(range.end)
+            };
+            whole.clamp(range.start, range.end)
+        };
+        let in_file = up_to(self.storage.content.files.length(file));
+        let extent = match self.storage.content.files.next_data(file, offset) {
+            Ok(extent) => extent,
+            Err(error) if error.is_absence() => return Ok(self.absent(range.start..in_file)),
+            Err(error) => return Err(error),
+        };
+        let on_disk = up_to(extent.length).min(in_file);
+        if on_disk == range.start {
+            return Ok(self.absent(range.start..in_file));
+        }
+        let Some(data) = extent.data else {
+            return Ok(self.zeros(range.start..on_disk, found));
+        };
+        let data_begin = up_to(data.start).min(on_disk);
+        if data_begin > range.start {
+            return Ok(self.zeros(range.start..data_begin, found));
+        }
+        let span_max = CHECK_SPAN_MAX.min(self.storage.content.windows.reservation_max());
+        let span_end = up_to(offset + span_max);
+        if span_end == range.start {
+            self.across(self.piece(range.start), found)?;
+            return Ok(range.start + 1);
+        }
+        // Up to the piece that the last byte of data lies in.
+        let data_end = up_to(data.end - 1).saturating_add(1);
+        let run = range.start..data_end.min(span_end).min(on_disk);
+        let end = run.end;
+        self.hash_run(file, offset, run, found)?;
+        Ok(end)
+    }
+
+    /// Hashes pieces that lie in one file behind each other, on as many lanes as there are.
+    fn hash_run(
+        &self,
+        file: u32,
+        offset: u64,
+        run: Range<u32>,
+        found: &mut Vec<PieceIndex>,
+    ) -> Result<(), StorageError> {
+        let storage = self.storage;
+        let held: Vec<_> = self
+            .all(run.clone())
+            .map(|piece| storage.pieces.read(piece))
+            .collect();
+        let begin = self.begin_of(run.start);
+        let end = offset + (self.begin_of(run.end) - begin);
+        let file_end = storage.content.files.length(file);
+        let ahead = end..file_end.min(end + (end - offset));
+        storage.content.files.read_ahead(file, ahead);
+        let mut digests = Vec::new();
+        let length = storage.info.geometry.full_piece_length() as usize;
+        let read = storage
+            .content
+            .read_once(file, offset..end, &held[0], |bytes| {
+                let pieces: Vec<&[u8]> = bytes.chunks(length).collect();
+                digests = hash_pieces(&pieces);
+            });
+        match read {
+            Ok(true) => {}
+            Ok(false) => digests.clear(),
+            Err(error) if error.is_absence() => digests.clear(),
+            Err(error) => return Err(error),
+        }
+        for (number, (piece, held)) in self.all(run).zip(&held).enumerate() {
+            let good = digests.get(number) == Some(&storage.info.piece_hash(piece));
+            held.set_verified(good);
+            found.extend(good.then_some(piece));
+        }
+        Ok(())
+    }
+
+    /// A piece in several files, in padding, or too long for one mapping.
+    fn across(&self, piece: PieceIndex, found: &mut Vec<PieceIndex>) -> Result<(), StorageError> {
+        let held = self.storage.pieces.read(piece);
+        let good = match self.hash_across(piece, &held) {
+            Ok(digest) => digest == self.storage.info.piece_hash(piece),
+            Err(error) if error.is_absence() => false,
+            Err(error) => return Err(error),
+        };
+        held.set_verified(good);
+        found.extend(good.then_some(piece));
+        Ok(())
+    }
+
+    fn hash_across(&self, piece: PieceIndex, held: &Reading<'_>) -> Result<Digest, StorageError> {
+        for span in self.storage.spans(piece) {
+            let Place::File { file, offset } = span.place else {
+                continue;
+            };
+            let end = offset + span.length;
+            let extent = self.storage.content.files.next_data(file, offset)?;
+            let is_hole = extent.data.is_none_or(|data| data.start >= end);
+            if extent.length < end || !is_hole {
+                return self.storage.hash(piece, held);
+            }
+        }
+        Ok(self.zero_hash(piece))
+    }
+
+    /// Pieces whose file is missing or too short.
+    fn absent(&self, pieces: Range<u32>) -> u32 {
+        let end = pieces.end;
+        for piece in self.all(pieces) {
+            self.storage.pieces.read(piece).set_verified(false);
+        }
+        end
+    }
+
+    /// Pieces that lie in a hole.
+    fn zeros(&self, pieces: Range<u32>, found: &mut Vec<PieceIndex>) -> u32 {
+        let end = pieces.end;
+        for piece in self.all(pieces) {
+            let good = self.storage.info.piece_hash(piece) == self.zero_hash(piece);
+            self.storage.pieces.read(piece).set_verified(good);
+            found.extend(good.then_some(piece));
+        }
+        end
+    }
+
+    fn zero_hash(&self, piece: PieceIndex) -> Digest {
+        let geometry = &self.storage.info.geometry;
+        let length = geometry.piece_length(piece);
+        let is_last = usize::from(length != geometry.full_piece_length());
+        *self.zeros[is_last].get_or_init(|| {
+            let mut hasher = Hasher::new();
+            each_zero(length as usize, |slice| hasher.update(slice));
+            hasher.finish()
+        })
+    }
+}

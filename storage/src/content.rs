@@ -1,0 +1,186 @@
+//! Bytes of files, through windows.
+//!
+//! Cuts a range of a file where windows end, gets each window from the cache, and copies or lends
+//! what lies in it. Holds at most one window at a time. Knows which piece is held only as a proof.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Operation, StorageError};
+use crate::files::{Files, Version};
+use crate::map::{Lent, Purpose};
+use crate::pieces::{Reading, Writing};
+use crate::windows::{Key, Lease, Windows};
+
+/// The files of one torrent and the windows that are open on them.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) files: Files,
+    pub(crate) windows: Arc<Windows>,
+}
+
+/// The part of a range that lies in one window.
+struct Cut {
+    number: u64,
+    /// In the window.
+    range: Range<usize>,
+    /// In the file.
+    bytes: Range<u64>,
+}
+
+impl Content {
+    /// Writes all of `data`; `around` is the part of the file that will be written soon as well,
+    /// `data` included.
+    pub(crate) fn write(
+        &self,
+        file: u32,
+        offset: u64,
+        mut data: &[u8],
+        around: &Range<u64>,
+        held: &Writing<'_>,
+    ) -> Result<(), StorageError> {
+        let version = self.files.allocate(file)?;
+        for cut in self.cuts(offset..offset + data.len() as u64) {
+            let lease = self.lease(file, cut.number, version)?;
+            let around = self.within(cut.number, around);
+            lease
+                .window()
+                .make_writable(&cut.range, around)
+                .map_err(|errno| {
+                    let bytes = cut.bytes.clone();
+                    self.files.diagnose(file, bytes, Operation::Write, errno)
+                })?;
+            let (now, rest) = data.split_at(cut.range.len());
+            lease.mapping().copy_in(cut.range.start, now, held);
+            data = rest;
+        }
+        self.files.mark_written(file);
+        Ok(())
+    }
+
+    /// Gives the bytes of a range to `each`, window by window, in order.
+    pub(crate) fn read(
+        &self,
+        file: u32,
+        range: Range<u64>,
+        held: &Reading<'_>,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), StorageError> {
+        for cut in self.cuts(range) {
+            let lease = self.readable(file, &cut)?;
+            each(lease.mapping().bytes(cut.range, held));
+        }
+        Ok(())
+    }
+
+    /// The bytes of a range that lies in one window, without a copy while half of the windows are
+    /// not lent out yet; `None` when the range crosses windows. Their pages are present.
+    pub(crate) fn lend(
+        &self,
+        file: u32,
+        range: Range<u64>,
+        held: &Reading<'_>,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let mut cuts = self.cuts(range);
+        let (Some(cut), None) = (cuts.next(), cuts.next()) else {
+            return Ok(None);
+        };
+        let mut lease = self.readable(file, &cut)?;
+        if !lease.lend() {
+            let copied = Bytes::copy_from_slice(lease.mapping().bytes(cut.range, held));
+            return Ok(Some(copied));
+        }
+        lease.mapping().touch(cut.range.clone(), held);
+        Ok(Some(Bytes::from_owner(Lent::new(lease, cut.range, held))))
+    }
+
+    /// Gives the bytes of a long range to `use_bytes`, from a mapping of its own. False when the
+    /// file has become too short for it. The range is at most [`Windows::reservation_max`] long.
+    pub(crate) fn read_once(
+        &self,
+        file: u32,
+        range: Range<u64>,
+        held: &Reading<'_>,
+        use_bytes: impl FnOnce(&[u8]),
+    ) -> Result<bool, StorageError> {
+        // Declared first, so dropped last: the place is given back after the mapping is gone.
+        let _place = self.windows.reserve(range.end - range.start);
+        let mapping = self.files.map(file, self.files.version(file), &range)?;
+        let length = mapping.length();
+        if (length as u64) < range.end - range.start {
+            return Ok(false);
+        }
+        mapping.read_in_sequence();
+        mapping
+            .populate(0..length, Purpose::Read)
+            .map_err(|errno| self.files.diagnose(file, range, Operation::Read, errno))?;
+        use_bytes(mapping.bytes(0..length, held));
+        Ok(true)
+    }
+
+    /// The window of a cut, brought in for reading.
+    fn readable(&self, file: u32, cut: &Cut) -> Result<Lease, StorageError> {
+        let mut lease = self.lease(file, cut.number, self.files.version(file))?;
+        if cut.range.end > lease.mapping().length() {
+            // The file may have grown since that window was mapped: one more look.
+            drop(lease);
+            self.files.suspect(file);
+            lease = self.lease(file, cut.number, self.files.version(file))?;
+        }
+        if cut.range.end > lease.mapping().length() {
+            let at = self.files.at(file, Operation::Read);
+            return Err(at.span(cut.bytes.clone()).truncated());
+        }
+        lease.window().make_readable(&cut.range).map_err(|errno| {
+            let bytes = cut.bytes.clone();
+            self.files.diagnose(file, bytes, Operation::Read, errno)
+        })?;
+        Ok(lease)
+    }
+
+    fn lease(&self, file: u32, number: u64, version: Version) -> Result<Lease, StorageError> {
+        let begin = number * self.windows.length();
+        let end = (begin + self.windows.length()).min(self.files.length(file));
+        let key = Key {
+            file,
+            number,
+            state: version.0,
+        };
+        let map = || self.files.map(file, version, &(begin..end));
+        self.windows.lease(key, end - begin, map)
+    }
+
+    fn cuts(&self, range: Range<u64>) -> impl Iterator<Item = Cut> + use<> {
+        let length = self.windows.length();
+        let mut at = range.start;
+        std::iter::from_fn(move || {
+            if at >= range.end {
+                return None;
+            }
+            let number = at / length;
+            let end = range.end.min((number + 1) * length);
+            let bytes = at..end;
+            at = end;
+            let range = in_window(&bytes, number * length);
+            Some(Cut {
+                number,
+                range,
+                bytes,
+            })
+        })
+    }
+
+    /// The part of a range of the file that lies in a window, as offsets in the window.
+    fn within(&self, number: u64, range: &Range<u64>) -> Range<usize> {
+        let begin = number * self.windows.length();
+        let end = begin + self.windows.length();
+        in_window(&(range.start.max(begin)..range.end.min(end)), begin)
+    }
+}
+
+fn in_window(bytes: &Range<u64>, begin: u64) -> Range<usize> {
+    let offset = |at: u64| usize::try_from(at - begin).expect("a window fits in memory");
+    offset(bytes.start)..offset(bytes.end)
+}

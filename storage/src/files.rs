@@ -1,0 +1,472 @@
+//! The files of one torrent: opened, made and allocated when they are needed. BEP 3 "files".
+//!
+//! Promise: at most [`FILES_OPEN_MAX`] descriptors are kept, however many files there are; room
+//! for a file is reserved before it is mapped for writing, so that a full disk is an error of a
+//! call and not a fault; nothing is ever cut or removed. A file that vanished or shrank stays an
+//! error until [`Files::forget`], for what was verified in it is lost. Knows nothing of pieces.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FallocateFlags, FileType, OFlags, Stat};
+use rustix::io::Errno;
+use shoal_metainfo::Info;
+
+use crate::beneath::Folder;
+use crate::error::{At, Operation, StorageError};
+use crate::limits::FILES_OPEN_MAX;
+use crate::map::{Mapping, Purpose};
+
+/// The files and what is known of each.
+#[derive(Debug)]
+pub(crate) struct Files {
+    folder: Folder,
+    info: Arc<Info>,
+    states: Box<[State]>,
+    open: Mutex<Open>,
+    dirty: Mutex<Unsynced>,
+}
+
+/// What is known of one file.
+#[derive(Debug, Default)]
+struct State {
+    /// Even: as it was found. Odd: room for all of it is reserved. Every change makes it larger.
+    version: AtomicU32,
+    dirty: AtomicBool,
+    allocating: Mutex<()>,
+}
+
+/// The descriptors, by file and whether they can write.
+#[derive(Debug, Default)]
+struct Open {
+    files: HashMap<(u32, bool), (Arc<OwnedFd>, u64)>,
+    clock: u64,
+}
+
+/// What a power failure would take.
+#[derive(Debug, Default)]
+struct Unsynced {
+    written: Vec<u32>,
+    created: Vec<u32>,
+}
+
+/// The version of a file's state; windows of one version are not used in another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Version(pub(crate) u32);
+
+impl Version {
+    /// Whether room for the whole file is reserved, so that its windows can be written.
+    pub(crate) fn is_allocated(self) -> bool {
+        self.0 % 2 == 1
+    }
+
+    fn purpose(self) -> Purpose {
+        if self.is_allocated() {
+            Purpose::Write
+        } else {
+            Purpose::Read
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these guard is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+fn length_of(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+impl Files {
+    pub(crate) fn new(folder: Folder, info: Arc<Info>) -> Self {
+        let states = info.files.iter().map(|_| State::default()).collect();
+        Self {
+            folder,
+            info,
+            states,
+            open: Mutex::default(),
+            dirty: Mutex::default(),
+        }
+    }
+
+    /// Bytes that the torrent gives the file.
+    pub(crate) fn length(&self, file: u32) -> u64 {
+        self.info.files[file as usize].length
+    }
+
+    pub(crate) fn version(&self, file: u32) -> Version {
+        Version(self.states[file as usize].version.load(Ordering::Acquire))
+    }
+
+    /// The beginning of an error about this file.
+    pub(crate) fn at(&self, file: u32, operation: Operation) -> At {
+        let path = &self.info.files[file as usize].path;
+        At::new(self.folder.shown(path), operation)
+    }
+
+    /// How many descriptors are kept.
+    pub(crate) fn open_count(&self) -> usize {
+        lock(&self.open).files.len()
+    }
+
+    /// Closes all descriptors that are only kept.
+    pub(crate) fn trim(&self) {
+        let files = std::mem::take(&mut lock(&self.open).files);
+        drop(files);
+    }
+
+    /// Starts over: what is on the disk may have changed in any way.
+    pub(crate) fn forget(&self) {
+        self.states.iter().for_each(State::start_over);
+        self.trim();
+    }
+
+    /// Takes the file's windows out of use after it was found changed.
+    ///
+    /// A file that was allocated stays so: then it has shrunk, which no new look can mend.
+    pub(crate) fn suspect(&self, file: u32) {
+        self.states[file as usize]
+            .version
+            .fetch_add(2, Ordering::AcqRel);
+        let mut open = lock(&self.open);
+        let old = [true, false].map(|writable| open.files.remove(&(file, writable)));
+        drop(open);
+        drop(old);
+    }
+
+    /// A descriptor of an existing file.
+    fn get(&self, file: u32, writable: bool) -> Result<Arc<OwnedFd>, StorageError> {
+        {
+            let mut open = lock(&self.open);
+            open.clock += 1;
+            let now = open.clock;
+            if let Some((fd, used)) = open.files.get_mut(&(file, writable)) {
+                *used = now;
+                return Ok(Arc::clone(fd));
+            }
+        }
+        let flags = if writable {
+            OFlags::RDWR
+        } else {
+            OFlags::RDONLY
+        };
+        let fd = self.open_regular(file, flags)?.0;
+        Ok(self.keep(file, writable, fd))
+    }
+
+    fn keep(&self, file: u32, writable: bool, fd: OwnedFd) -> Arc<OwnedFd> {
+        let fd = Arc::new(fd);
+        let mut open = lock(&self.open);
+        let mut closed = None;
+        if open.files.len() >= FILES_OPEN_MAX {
+            let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used);
+            let oldest = oldest.map(|(&key, _)| key);
+            closed = oldest.and_then(|key| open.files.remove(&key));
+        }
+        let used = open.clock;
+        let replaced = open.files.insert((file, writable), (Arc::clone(&fd), used));
+        drop(open);
+        drop((closed, replaced));
+        fd
+    }
+
+    fn open_regular(&self, file: u32, flags: OFlags) -> Result<(OwnedFd, Stat), StorageError> {
+        let path = &self.info.files[file as usize].path;
+        let operation = if flags.contains(OFlags::CREATE) {
+            Operation::Create
+        } else {
+            Operation::Open
+        };
+        let at = || self.at(file, operation);
+        let fd = self
+            .folder
+            .open_file(path, flags)
+            .map_err(|errno| at().failed(errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| at().failed(errno))?;
+        if is_regular(&stat) {
+            Ok((fd, stat))
+        } else {
+            Err(at().not_a_file())
+        }
+    }
+
+    /// Opens a file for writing, and makes it and the folders above it when they are missing.
+    pub(crate) fn create(&self, file: u32) -> Result<(OwnedFd, Stat), StorageError> {
+        match self.open_regular(file, OFlags::RDWR) {
+            Err(StorageError::Gone(_)) => {}
+            answer => return answer,
+        }
+        let path = &self.info.files[file as usize].path;
+        self.folder
+            .make_parent(path)
+            .map_err(|errno| self.at(file, Operation::Create).failed(errno))?;
+        let made = self.open_regular(file, OFlags::RDWR | OFlags::CREATE)?;
+        lock(&self.dirty).created.push(file);
+        Ok(made)
+    }
+
+    /// Opens a file for writing only to see whether that can be done: the bytes it has, or `None`
+    /// when it is not there.
+    pub(crate) fn try_open(&self, file: u32) -> Result<Option<u64>, StorageError> {
+        match self.open_regular(file, OFlags::RDWR) {
+            Ok((_, stat)) => Ok(Some(length_of(&stat))),
+            Err(StorageError::Gone(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes that a file has on the disk, `None` when it is not there.
+    pub(crate) fn find(&self, file: u32) -> Result<Option<u64>, StorageError> {
+        match self.open_regular(file, OFlags::RDONLY) {
+            Ok((_, stat)) => Ok(Some(length_of(&stat))),
+            Err(StorageError::Gone(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the folders above a file, and checks that it can be made in the last of them.
+    pub(crate) fn make_parent(&self, file: u32) -> Result<(), StorageError> {
+        let path = &self.info.files[file as usize].path;
+        self.folder
+            .make_parent(path)
+            .and_then(|parent| Folder::check_writable(&parent))
+            .map_err(|errno| self.at(file, Operation::Create).failed(errno))
+    }
+
+    /// Reserves room for the whole file, once: the first write pays for all.
+    ///
+    /// # Errors
+    /// [`StorageError::Full`] and all others of making a file; the next call tries again.
+    pub(crate) fn allocate(&self, file: u32) -> Result<Version, StorageError> {
+        let state = &self.states[file as usize];
+        let version = self.version(file);
+        if version.is_allocated() {
+            return Ok(version);
+        }
+        let _first = lock(&state.allocating);
+        let version = self.version(file);
+        if version.is_allocated() {
+            return Ok(version);
+        }
+        let (fd, stat) = self.create(file)?;
+        let length = self.length(file);
+        let at = || self.at(file, Operation::Allocate).span(0..length);
+        match fallocate(&fd, length) {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                let path = self.folder.path().display();
+                tracing::info!(%path, "no preallocation here: a full disk shows late");
+                if length_of(&stat) < length {
+                    rustix::fs::ftruncate(&fd, length).map_err(|errno| at().failed(errno))?;
+                }
+            }
+            Err(errno) => return Err(at().failed(errno)),
+        }
+        self.keep(file, true, fd);
+        // Length and blocks are news for the next flush, even if no byte follows.
+        self.mark_written(file);
+        Ok(state.now_allocated())
+    }
+
+    /// Maps a range of a file, as far as the file reaches.
+    ///
+    /// # Errors
+    /// [`StorageError::Truncated`] when the file ends before the range begins, or, once it was
+    /// allocated, anywhere before the end of the range.
+    pub(crate) fn map(
+        &self,
+        file: u32,
+        version: Version,
+        range: &Range<u64>,
+    ) -> Result<Mapping, StorageError> {
+        let at = || self.at(file, Operation::Map).span(range.clone());
+        let fd = self.get(file, version.is_allocated())?;
+        let stat = rustix::fs::fstat(&*fd).map_err(|errno| at().failed(errno))?;
+        if stat.st_nlink == 0 {
+            self.suspect(file);
+            return Err(at().gone());
+        }
+        let end = length_of(&stat).min(range.end);
+        if end <= range.start || (version.is_allocated() && end < range.end) {
+            return Err(at().truncated());
+        }
+        let length = usize::try_from(end - range.start).expect("a window fits in memory");
+        Mapping::new(fd.as_fd(), range.start, length, version.purpose())
+            .map_err(|errno| at().failed(errno))
+    }
+
+    /// Why a range could not be brought into memory.
+    pub(crate) fn diagnose(
+        &self,
+        file: u32,
+        range: Range<u64>,
+        operation: Operation,
+        errno: Errno,
+    ) -> StorageError {
+        let at = self.at(file, operation).span(range.clone());
+        let Ok(fd) = self.get(file, self.version(file).is_allocated()) else {
+            return at.failed(errno);
+        };
+        if rustix::fs::fstat(&*fd).is_ok_and(|stat| length_of(&stat) < range.end) {
+            self.suspect(file);
+            return at.truncated();
+        }
+        let is_full = || rustix::fs::fstatvfs(&*fd).is_ok_and(|disk| disk.f_bavail == 0);
+        if operation == Operation::Write && is_full() {
+            return at.full();
+        }
+        // A fault that is none of these is the device's.
+        at.failed(if errno == Errno::FAULT {
+            Errno::IO
+        } else {
+            errno
+        })
+    }
+
+    /// Notes that bytes were written; to be called after them.
+    pub(crate) fn mark_written(&self, file: u32) {
+        // Before the flush takes the mark away, or after: either way no byte is forgotten.
+        if !self.states[file as usize]
+            .dirty
+            .swap(true, Ordering::AcqRel)
+        {
+            lock(&self.dirty).written.push(file);
+        }
+    }
+
+    /// Makes all that was written durable, file by file, then the folders that got new files.
+    ///
+    /// Mapped writes are the page cache's own pages, so on Linux `fdatasync` covers them.
+    pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        let mut unsynced = std::mem::take(&mut *lock(&self.dirty));
+        let done = self.sync(&mut unsynced);
+        for &file in &unsynced.written {
+            self.mark_written(file);
+        }
+        lock(&self.dirty).created.append(&mut unsynced.created);
+        done
+    }
+
+    /// Takes out of `unsynced` what is durable, or gone for good.
+    fn sync(&self, unsynced: &mut Unsynced) -> Result<(), StorageError> {
+        for &file in &unsynced.written {
+            self.states[file as usize]
+                .dirty
+                .swap(false, Ordering::AcqRel);
+        }
+        while let Some(&file) = unsynced.written.last() {
+            let synced = self.get(file, true).and_then(|fd| {
+                rustix::fs::fdatasync(&*fd)
+                    .map_err(|errno| self.at(file, Operation::Flush).failed(errno))
+            });
+            if !matches!(synced, Ok(()) | Err(StorageError::Gone(_))) {
+                return synced;
+            }
+            unsynced.written.pop();
+            synced?;
+        }
+        for folder in self.folders_above(&unsynced.created) {
+            self.folder.sync(folder).map_err(|errno| {
+                At::new(self.folder.path().join(folder), Operation::Flush).failed(errno)
+            })?;
+        }
+        unsynced.created.clear();
+        Ok(())
+    }
+
+    /// Every folder above these files, relative, the chosen folder as the empty path.
+    fn folders_above(&self, files: &[u32]) -> BTreeSet<&str> {
+        let mut folders = BTreeSet::new();
+        for &file in files {
+            let mut path = self.info.files[file as usize].path.as_str();
+            while let Some((above, _)) = path.rsplit_once('/') {
+                if !folders.insert(above) {
+                    break;
+                }
+                path = above;
+            }
+            folders.insert("");
+        }
+        folders
+    }
+
+    /// Reads ahead what will be needed next, without waiting.
+    pub(crate) fn read_ahead(&self, file: u32, range: Range<u64>) {
+        let length = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
+        let (Ok(fd), Some(length)) = (self.get(file, false), length) else {
+            return;
+        };
+        let advice = rustix::fs::Advice::WillNeed;
+        if let Err(error) = rustix::fs::fadvise(&*fd, range.start, Some(length), advice) {
+            tracing::debug!(%error, "the kernel refused to read ahead");
+        }
+    }
+
+    /// How long a file is on the disk, and where its next bytes that are not a hole begin and end
+    /// from `from` on. Where the file system cannot tell holes, all is data.
+    pub(crate) fn next_data(&self, file: u32, from: u64) -> Result<Extent, StorageError> {
+        let fd = self.get(file, false)?;
+        let stat = rustix::fs::fstat(&*fd)
+            .map_err(|errno| self.at(file, Operation::Read).failed(errno))?;
+        let length = length_of(&stat);
+        let data = if from < length {
+            data_from(&fd, from, length)
+        } else {
+            None
+        };
+        Ok(Extent { length, data })
+    }
+}
+
+/// What is known of a file without reading it.
+pub(crate) struct Extent {
+    pub(crate) length: u64,
+    pub(crate) data: Option<Range<u64>>,
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple"))]
+fn data_from(fd: &OwnedFd, from: u64, length: u64) -> Option<Range<u64>> {
+    use rustix::fs::{SeekFrom, seek};
+    let start = match seek(fd, SeekFrom::Data(from)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return None,
+        Err(_) => from,
+    };
+    Some(start..seek(fd, SeekFrom::Hole(start)).unwrap_or(length))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+fn data_from(_: &OwnedFd, from: u64, length: u64) -> Option<Range<u64>> {
+    Some(from..length)
+}
+
+impl State {
+    fn start_over(&self) {
+        // To the next even number: not allocated, and unlike any version before.
+        let next = |version: u32| Some((version | 1).wrapping_add(1));
+        let _ = self
+            .version
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    }
+
+    fn now_allocated(&self) -> Version {
+        Version(self.version.fetch_or(1, Ordering::AcqRel) | 1)
+    }
+}
+
+fn fallocate(fd: &OwnedFd, length: u64) -> Result<(), Errno> {
+    loop {
+        match rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, length) {
+            Err(Errno::INTR) => {}
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Every bound of this crate, with its source.
+
+/// Longest window, bytes. Ours: 4 MiB: a map and an unmap cost some µs, so per MiB they vanish; a
+/// window kept for one 16 KiB block still wastes little.
+pub const WINDOW_LENGTH_MAX: u64 = 4 << 20;
+
+/// Shortest window, bytes, whatever the budget. Ours: a multiple of every page size in use
+/// (4, 16 and 64 KiB), so that windows on the grid are never two halves of a page.
+pub const WINDOW_LENGTH_MIN: u64 = 64 << 10;
+
+/// Windows one torrent maps at once unless told otherwise. Ours: Linux allows a process 65,530
+/// mappings (`vm.max_map_count`); a thousand busy torrents stay below.
+pub const WINDOWS_MAX: usize = 64;
+
+/// Bytes one torrent maps at once unless told otherwise. Ours: [`WINDOWS_MAX`] full windows.
+pub const WINDOW_BYTES_MAX: u64 = WINDOWS_MAX as u64 * WINDOW_LENGTH_MAX;
+
+/// Descriptors one torrent keeps open. Ours: a process often gets 1,024; opening again costs some
+/// µs and is needed once a window at most.
+pub const FILES_OPEN_MAX: usize = 64;
+
+/// Bytes of cold pages that one read brings in. Ours: twice the kernel's usual read-ahead of
+/// 128 KiB; peers ask for the blocks of a piece one after another.
+pub const READ_AHEAD: usize = 256 << 10;
+
+/// Most bytes that one thread of a check maps at once. Ours: 16 pieces of 1 MiB, one for each
+/// lane of the widest hash kernel.
+pub const CHECK_SPAN_MAX: u64 = 16 << 20;
+
+/// Bytes of pieces that a thread of a check takes at a time. Ours: long enough to read in
+/// sequence, short enough that all threads end together.
+pub const CHECK_CLAIM: u64 = 64 << 20;
+
+/// Threads of one check. Ours: more cores than this wait for memory.
+pub const CHECK_THREADS_MAX: usize = 64;
+
+/// Blocks whose digests are computed together. Ours: the lanes of the widest hash kernel.
+pub const DIGEST_BLOCKS: usize = 16;

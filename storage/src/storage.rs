@@ -1,0 +1,352 @@
+//! One torrent on the disk. BEP 3 "piece", "request"; BEP 47 "padding files".
+//!
+//! Blocks in, blocks out: finds their files, holds their piece, and moves the bytes. Who wants
+//! which block when is not known here.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shoal_hashing::{Digest, Hasher, hash_pieces};
+use shoal_metainfo::{Block, FileEntry, Info, PieceIndex};
+
+use crate::beneath::Folder;
+use crate::content::Content;
+use crate::error::{At, Operation, StorageError};
+use crate::files::Files;
+use crate::layout::{Layout, Place, Span};
+use crate::limits::{DIGEST_BLOCKS, WINDOW_BYTES_MAX, WINDOWS_MAX};
+use crate::pieces::{Pieces, Reading};
+use crate::windows::Windows;
+
+/// Padding, as much at a time as is hashed or compared.
+static ZEROS: [u8; 1 << 14] = [0; 1 << 14];
+
+/// What may be done with the files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Access {
+    /// Make, write and read them.
+    #[default]
+    ReadWrite,
+    /// Only read them; nothing on the disk changes.
+    ReadOnly,
+}
+
+/// How one torrent is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Windows mapped at once; below 1 counts as 1.
+    pub windows_max: usize,
+    /// Bytes of windows mapped at once; below 128 KiB counts as 128 KiB.
+    pub window_bytes_max: u64,
+    /// What may be done with the files.
+    pub access: Access,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            windows_max: WINDOWS_MAX,
+            window_bytes_max: WINDOW_BYTES_MAX,
+            access: Access::default(),
+        }
+    }
+}
+
+/// What one torrent holds of the system's means now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Mapped windows.
+    pub windows: usize,
+    /// Bytes of mapped windows: address space, of which the page cache holds what was used.
+    pub window_bytes: u64,
+    /// Open descriptors of files.
+    pub files_open: usize,
+}
+
+/// The files of one torrent beneath one folder. Share it between disk threads in an [`Arc`].
+#[derive(Debug)]
+pub struct Storage {
+    pub(crate) info: Arc<Info>,
+    pub(crate) content: Content,
+    pub(crate) pieces: Pieces,
+    layout: Layout,
+    access: Access,
+}
+
+impl Storage {
+    /// For a torrent whose files lie in `dir`. Opens that folder and nothing else; makes it when
+    /// it is missing and may be written.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the folder cannot be made or opened.
+    pub fn open(dir: &Path, info: Arc<Info>, options: Options) -> Result<Self, StorageError> {
+        let folder = Folder::open(dir, options.access == Access::ReadWrite)?;
+        let windows = Windows::new(options.windows_max, options.window_bytes_max);
+        let sizes = info.files.iter();
+        let layout = Layout::new(sizes.map(|file| (file.length, file.is_on_disk())));
+        Ok(Self {
+            pieces: Pieces::new(info.geometry.pieces()),
+            content: Content {
+                files: Files::new(folder, Arc::clone(&info)),
+                windows: Arc::new(windows),
+            },
+            layout,
+            access: options.access,
+            info,
+        })
+    }
+
+    /// The torrent.
+    #[must_use]
+    pub fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    /// Makes the folders and the files of no bytes, and checks that every file can be written or
+    /// made. Also starts over after files were changed by others: what vanished is made again.
+    ///
+    /// # Errors
+    /// [`StorageError`] about the first file that something is in the way of.
+    pub fn prepare(&self) -> Result<(), StorageError> {
+        let files = &self.content.files;
+        self.check_access(|| files.at(0, Operation::Create))?;
+        files.forget();
+        let mut folder = None;
+        for (number, entry) in self.files_on_disk() {
+            if files.try_open(number)?.is_some() {
+                continue;
+            }
+            let above = entry.path.as_str().rsplit_once('/').map(|(above, _)| above);
+            if folder != Some(above) {
+                files.make_parent(number)?;
+                folder = Some(above);
+            }
+            if entry.length == 0 {
+                files.create(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a block. It reaches the page cache here and the disk by itself, or with
+    /// [`Self::flush`].
+    ///
+    /// A verified piece is not overwritten: a late double of one of its blocks changes nothing.
+    /// Bytes for padding are dropped: padding is zeros, and the hash is of those.
+    ///
+    /// # Errors
+    /// [`StorageError`]; the block may be written in part then, and can be written again.
+    pub fn write(&self, block: Block, data: &[u8]) -> Result<(), StorageError> {
+        assert_eq!(
+            data.len(),
+            block.length() as usize,
+            "not the bytes of block {block}"
+        );
+        self.check_access(|| self.at_block(block, Operation::Write))?;
+        let Some(held) = self.pieces.write(block.piece()) else {
+            return Ok(());
+        };
+        let range = self.range(block);
+        let piece_end = self.piece_range(block.piece()).end;
+        let mut before = u64::from(block.begin());
+        let mut data = data;
+        for span in self.layout.spans(range) {
+            let (now, rest) = data.split_at(length(span));
+            match span.place {
+                Place::File { file, offset } => {
+                    let after = piece_end - self.info.geometry.piece_begin(block.piece()) - before;
+                    let end = self.content.files.length(file).min(offset + after);
+                    let around = offset.saturating_sub(before)..end;
+                    self.content.write(file, offset, now, &around, &held)?;
+                }
+                Place::Zeros if !is_zero(now) => {
+                    tracing::debug!(%block, "padding that is not zero: dropped");
+                }
+                Place::Zeros => {}
+            }
+            before += span.length;
+            data = rest;
+        }
+        Ok(())
+    }
+
+    /// Reads a block. From a verified piece it is a slice of mapped memory, kept alive by its
+    /// window, unless it crosses files or too much is lent out already; else it is a copy.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`Gone`](StorageError::Gone) or [`Truncated`](StorageError::Truncated)
+    /// where the bytes are not on the disk.
+    pub fn read(&self, block: Block) -> Result<Bytes, StorageError> {
+        let held = self.pieces.read(block.piece());
+        let range = self.range(block);
+        if held.verified()
+            && let Some(span) = self.layout.spans(range.clone()).next()
+            && let Place::File { file, offset } = span.place
+            && span.length == u64::from(block.length())
+            && let Some(bytes) = self
+                .content
+                .lend(file, offset..offset + span.length, &held)?
+        {
+            return Ok(bytes);
+        }
+        let mut copy = Vec::with_capacity(block.length() as usize);
+        self.for_each_slice(range, &held, |slice| copy.extend_from_slice(slice))?;
+        Ok(copy.into())
+    }
+
+    /// Whether the piece has the torrent's hash. From then on it is a verified piece, or not.
+    ///
+    /// # Errors
+    /// [`StorageError`], as [`Self::read`]; the piece is not verified then.
+    pub fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError> {
+        let held = self.pieces.read(piece);
+        let digest = self.hash(piece, &held);
+        let verified = digest.as_ref().ok() == Some(&self.info.piece_hash(piece));
+        held.set_verified(verified);
+        digest.map(|_| verified)
+    }
+
+    /// The SHA-1 of each block of the piece, in order: for finding which of them was bad.
+    ///
+    /// # Errors
+    /// [`StorageError`], as [`Self::read`].
+    pub fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError> {
+        let held = self.pieces.read(piece);
+        let geometry = &self.info.geometry;
+        let mut digests = Vec::with_capacity(geometry.block_count(piece));
+        let mut blocks = geometry.blocks(piece);
+        let mut copy = Vec::new();
+        loop {
+            copy.clear();
+            let mut ends = Vec::with_capacity(DIGEST_BLOCKS);
+            for block in blocks.by_ref().take(DIGEST_BLOCKS) {
+                let range = self.range(block);
+                self.for_each_slice(range, &held, |slice| copy.extend_from_slice(slice))?;
+                ends.push(copy.len());
+            }
+            if ends.is_empty() {
+                return Ok(digests);
+            }
+            let begins = std::iter::once(0).chain(ends.iter().copied());
+            let slices: Vec<&[u8]> = begins.zip(&ends).map(|(a, &b)| &copy[a..b]).collect();
+            digests.extend(hash_pieces(&slices));
+        }
+    }
+
+    /// Makes all that was written durable: bytes, then the folders that name new files.
+    ///
+    /// # Errors
+    /// [`StorageError`]; what is not durable yet is tried again by the next call.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.content.files.flush()
+    }
+
+    /// Gives back all windows and descriptors that are not in use at this moment.
+    pub fn trim(&self) {
+        self.content.windows.trim();
+        self.content.files.trim();
+    }
+
+    /// What this torrent holds of the system's means now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let mapped = self.content.windows.mapped();
+        Usage {
+            windows: mapped.windows,
+            window_bytes: mapped.bytes,
+            files_open: self.content.files.open_count(),
+        }
+    }
+
+    /// The hash of the whole piece as it is on the disk.
+    pub(crate) fn hash(
+        &self,
+        piece: PieceIndex,
+        held: &Reading<'_>,
+    ) -> Result<Digest, StorageError> {
+        let mut hasher = Hasher::new();
+        self.for_each_slice(self.piece_range(piece), held, |slice| hasher.update(slice))?;
+        Ok(hasher.finish())
+    }
+
+    /// Gives the bytes of a range of content, all of it in the held piece, to `each` in order.
+    fn for_each_slice(
+        &self,
+        range: Range<u64>,
+        held: &Reading<'_>,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), StorageError> {
+        for span in self.layout.spans(range) {
+            match span.place {
+                Place::File { file, offset } => {
+                    let bytes = offset..offset + span.length;
+                    self.content.read(file, bytes, held, &mut each)?;
+                }
+                Place::Zeros => each_zero(length(span), &mut each),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the bytes of a piece lie.
+    pub(crate) fn spans(&self, piece: PieceIndex) -> impl Iterator<Item = Span> + '_ {
+        self.layout.spans(self.piece_range(piece))
+    }
+
+    /// The files that exist on the disk, with their numbers.
+    pub(crate) fn files_on_disk(&self) -> impl Iterator<Item = (u32, &FileEntry)> + '_ {
+        let numbered = (0u32..).zip(&self.info.files);
+        numbered.filter(|(_, entry)| entry.is_on_disk())
+    }
+
+    /// The bytes of a piece in the content.
+    pub(crate) fn piece_range(&self, piece: PieceIndex) -> Range<u64> {
+        let begin = self.info.geometry.piece_begin(piece);
+        begin..begin + u64::from(self.info.geometry.piece_length(piece))
+    }
+
+    fn range(&self, block: Block) -> Range<u64> {
+        let begin = self.info.geometry.piece_begin(block.piece()) + u64::from(block.begin());
+        begin..begin + u64::from(block.length())
+    }
+
+    fn check_access(&self, at: impl FnOnce() -> At) -> Result<(), StorageError> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(at().read_only()),
+        }
+    }
+
+    fn at_block(&self, block: Block, operation: Operation) -> At {
+        let mut spans = self.layout.spans(self.range(block));
+        let in_file = spans.find_map(|span| match span.place {
+            Place::File { file, offset } => Some((file, offset..offset + span.length)),
+            Place::Zeros => None,
+        });
+        let files = &self.content.files;
+        in_file.map_or_else(
+            || files.at(0, operation),
+            |(file, bytes)| files.at(file, operation).span(bytes),
+        )
+    }
+}
+
+/// A span of one piece, for slices.
+fn length(span: Span) -> usize {
+    usize::try_from(span.length).expect("a piece fits in memory")
+}
+
+pub(crate) fn each_zero(mut length: usize, mut each: impl FnMut(&[u8])) {
+    while length > 0 {
+        let now = length.min(ZEROS.len());
+        each(&ZEROS[..now]);
+        length -= now;
+    }
+}
+
+fn is_zero(data: &[u8]) -> bool {
+    data.chunks(ZEROS.len())
+        .all(|chunk| chunk == &ZEROS[..chunk.len()])
+}

@@ -1,0 +1,381 @@
+//! The windows of one torrent: mapped ranges of files, in a cache with two budgets.
+//!
+//! Promise: never more windows, nor more bytes of them, than the budgets say; who needs one more
+//! takes the place of the one unused longest, or waits for one to become free. No one waits for
+//! ever, because at least one window can never be lent out and a thread holds at most one at a
+//! time. The lock is held for bookkeeping only: mapping, unmapping and page faults happen outside.
+//! Knows nothing of paths or pieces.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+
+use crate::limits::{READ_AHEAD, WINDOW_LENGTH_MAX, WINDOW_LENGTH_MIN};
+use crate::map::{Mapping, Purpose};
+
+/// Which window: the file, its number on the grid of window lengths, and the state that the file
+/// was in when it was mapped, so that a window of an earlier state is never found.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Key {
+    pub(crate) file: u32,
+    pub(crate) number: u64,
+    pub(crate) state: u32,
+}
+
+/// What is mapped now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Mapped {
+    pub(crate) windows: usize,
+    pub(crate) bytes: u64,
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    cache: Mutex<Cache>,
+    freed: Condvar,
+    budget: Mapped,
+    length: u64,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    slots: HashMap<Key, Slot>,
+    /// Places taken, by windows in `slots` and by mappings being made or used outside of it.
+    taken: Mapped,
+    lent: Mapped,
+    clock: u64,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    window: Arc<Window>,
+    taken: u64,
+    users: usize,
+    loans: usize,
+    used: u64,
+}
+
+/// One mapped range and which parts of it were brought in.
+#[derive(Debug)]
+pub(crate) struct Window {
+    mapping: Mapping,
+    /// One bit for each 64th of a full window.
+    readable: AtomicU64,
+    writable: AtomicU64,
+    unit: usize,
+}
+
+impl Windows {
+    /// A budget below one window, or two of the shortest, is raised to that.
+    pub(crate) fn new(windows_max: usize, bytes_max: u64) -> Self {
+        let bytes = bytes_max.max(2 * WINDOW_LENGTH_MIN);
+        // Half of the budget may be lent out; the other half holds a window at least.
+        let fits = 1 << (bytes / 2).ilog2();
+        Self {
+            cache: Mutex::default(),
+            freed: Condvar::new(),
+            budget: Mapped {
+                windows: windows_max.max(1),
+                bytes,
+            },
+            length: WINDOW_LENGTH_MAX.min(fits),
+        }
+    }
+
+    /// Bytes of a full window, a power of two.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Most bytes that one [`Self::reserve`] may ask for.
+    pub(crate) fn reservation_max(&self) -> u64 {
+        self.budget.bytes / 2
+    }
+
+    /// What is mapped now, or about to be.
+    pub(crate) fn mapped(&self) -> Mapped {
+        self.lock().taken
+    }
+
+    /// The window of that key, from the cache or made by `map`, `bytes` long at most.
+    ///
+    /// # Errors
+    /// Those of `map`.
+    pub(crate) fn lease<E>(
+        self: &Arc<Self>,
+        key: Key,
+        bytes: u64,
+        map: impl FnOnce() -> Result<Mapping, E>,
+    ) -> Result<Lease, E> {
+        let place = {
+            let mut cache = self.lock();
+            loop {
+                if let Some(window) = cache.take(&key) {
+                    return Ok(Lease::new(self, key, window));
+                }
+                if cache.claim(bytes, self.budget) {
+                    break Place {
+                        windows: self,
+                        bytes,
+                    };
+                }
+                cache = self.make_room(cache);
+            }
+        };
+        let mapping = map()?;
+        let window = Arc::new(Window::new(mapping, self.length));
+        let mut cache = self.lock();
+        if let Some(theirs) = cache.take(&key) {
+            // Another thread was faster. Ours goes: first the mapping, then its place.
+            drop(cache);
+            drop(window);
+            drop(place);
+            return Ok(Lease::new(self, key, theirs));
+        }
+        std::mem::forget(place);
+        cache.put(key, Arc::clone(&window), bytes);
+        drop(cache);
+        Ok(Lease::new(self, key, window))
+    }
+
+    /// A place in the budget for a mapping outside of the cache.
+    pub(crate) fn reserve(&self, bytes: u64) -> Place<'_> {
+        assert!(
+            bytes <= self.reservation_max(),
+            "more than can ever be free"
+        );
+        let mut cache = self.lock();
+        while !cache.claim(bytes, self.budget) {
+            cache = self.make_room(cache);
+        }
+        Place {
+            windows: self,
+            bytes,
+        }
+    }
+
+    /// Unmaps all windows that no one uses.
+    pub(crate) fn trim(&self) {
+        loop {
+            let mut cache = self.lock();
+            let Some((window, bytes)) = cache.evict() else {
+                return;
+            };
+            drop(cache);
+            drop(window);
+            self.release(bytes);
+        }
+    }
+
+    /// Unmaps the window unused longest; else waits for any to become free.
+    fn make_room<'a>(&'a self, mut cache: MutexGuard<'a, Cache>) -> MutexGuard<'a, Cache> {
+        if let Some((window, bytes)) = cache.evict() {
+            drop(cache);
+            drop(window);
+            self.release(bytes);
+            return self.lock();
+        }
+        cache.waiting += 1;
+        let woken = self.freed.wait(cache);
+        let mut cache = woken.unwrap_or_else(PoisonError::into_inner);
+        cache.waiting -= 1;
+        cache
+    }
+
+    fn release(&self, bytes: u64) {
+        let mut cache = self.lock();
+        cache.taken.windows -= 1;
+        cache.taken.bytes -= bytes;
+        self.wake(&cache);
+    }
+
+    fn wake(&self, cache: &Cache) {
+        if cache.waiting > 0 {
+            self.freed.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        // Nothing below panics between two changes that belong together.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cache {
+    fn take(&mut self, key: &Key) -> Option<Arc<Window>> {
+        self.clock += 1;
+        let slot = self.slots.get_mut(key)?;
+        slot.users += 1;
+        slot.used = self.clock;
+        Some(Arc::clone(&slot.window))
+    }
+
+    fn put(&mut self, key: Key, window: Arc<Window>, taken: u64) {
+        let slot = Slot {
+            window,
+            taken,
+            users: 1,
+            loans: 0,
+            used: self.clock,
+        };
+        let old = self.slots.insert(key, slot);
+        assert!(old.is_none(), "the window was there already");
+    }
+
+    fn claim(&mut self, bytes: u64, budget: Mapped) -> bool {
+        let fits = self.taken.windows < budget.windows && self.taken.bytes + bytes <= budget.bytes;
+        if fits {
+            self.taken.windows += 1;
+            self.taken.bytes += bytes;
+        }
+        fits
+    }
+
+    /// Takes out the window unused longest. Its place stays taken until it is unmapped.
+    fn evict(&mut self) -> Option<(Arc<Window>, u64)> {
+        let unused = self.slots.iter().filter(|(_, slot)| slot.users == 0);
+        let (&key, _) = unused.min_by_key(|(_, slot)| slot.used)?;
+        let slot = self.slots.remove(&key)?;
+        Some((slot.window, slot.taken))
+    }
+}
+
+impl Window {
+    fn new(mapping: Mapping, full_length: u64) -> Self {
+        let unit = usize::try_from(full_length / 64).expect("a window fits in memory");
+        Self {
+            mapping,
+            readable: AtomicU64::new(0),
+            writable: AtomicU64::new(0),
+            unit,
+        }
+    }
+
+    fn mask(&self, range: &Range<usize>) -> u64 {
+        let (first, last) = (range.start / self.unit, (range.end - 1) / self.unit);
+        (u64::MAX >> (63 - (last - first))) << first
+    }
+
+    /// Brings in the pages of `around` for writing, once; `wanted` is a part of it, not empty.
+    pub(crate) fn make_writable(
+        &self,
+        wanted: &Range<usize>,
+        around: Range<usize>,
+    ) -> Result<(), Errno> {
+        let missing = self.mask(wanted) & !self.writable.load(Ordering::Relaxed);
+        if missing == 0 {
+            return Ok(());
+        }
+        let mask = self.mask(&around);
+        self.mapping.populate(around, Purpose::Write)?;
+        self.writable.fetch_or(mask, Ordering::Relaxed);
+        self.readable.fetch_or(mask, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Brings in the pages of `wanted`, not empty, and some behind it for reading, once.
+    pub(crate) fn make_readable(&self, wanted: &Range<usize>) -> Result<(), Errno> {
+        let missing = self.mask(wanted) & !self.readable.load(Ordering::Relaxed);
+        if missing == 0 {
+            return Ok(());
+        }
+        let end = wanted
+            .end
+            .max(wanted.start + READ_AHEAD)
+            .min(self.mapping.length());
+        let around = wanted.start / self.unit * self.unit..end;
+        let mask = self.mask(&around);
+        self.mapping.populate(around, Purpose::Read)?;
+        self.readable.fetch_or(mask, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A window in use: it stays mapped while this lives.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    windows: Arc<Windows>,
+    key: Key,
+    /// Present until dropped.
+    window: Option<Arc<Window>>,
+    lent: bool,
+}
+
+impl Lease {
+    fn new(windows: &Arc<Windows>, key: Key, window: Arc<Window>) -> Self {
+        Self {
+            windows: Arc::clone(windows),
+            key,
+            window: Some(window),
+            lent: false,
+        }
+    }
+
+    pub(crate) fn window(&self) -> &Window {
+        self.window.as_ref().expect("taken out by drop only")
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.window().mapping
+    }
+
+    /// Marks the window as held for as long as a peer needs. False when half of the budget is
+    /// lent out already: then the bytes have to be copied.
+    pub(crate) fn lend(&mut self) -> bool {
+        let budget = self.windows.budget;
+        let mut cache = self.windows.lock();
+        let Cache { slots, lent, .. } = &mut *cache;
+        let slot = slots.get_mut(&self.key).expect("in use, so it is there");
+        if slot.loans == 0 {
+            let windows = lent.windows + 1;
+            let bytes = lent.bytes + slot.taken;
+            if windows > budget.windows / 2 || bytes > budget.bytes / 2 {
+                return false;
+            }
+            *lent = Mapped { windows, bytes };
+        }
+        slot.loans += 1;
+        self.lent = true;
+        true
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Before the slot may be evicted, so that the eviction is what unmaps.
+        drop(self.window.take());
+        let mut cache = self.windows.lock();
+        let Cache { slots, lent, .. } = &mut *cache;
+        let slot = slots.get_mut(&self.key).expect("in use, so it is there");
+        slot.users -= 1;
+        let unused = slot.users == 0;
+        if self.lent {
+            slot.loans -= 1;
+            if slot.loans == 0 {
+                lent.windows -= 1;
+                lent.bytes -= slot.taken;
+            }
+        }
+        if unused {
+            self.windows.wake(&cache);
+        }
+    }
+}
+
+/// A place in the budget, given back when dropped: after the mapping that it was for.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    windows: &'a Windows,
+    bytes: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.windows.release(self.bytes);
+    }
+}
