@@ -263,7 +263,8 @@ mod tests {
             prop_assert_eq!(lower.len(), paths.len());
             for text in &lower {
                 for (at, _) in text.match_indices('/') {
-                    prop_assert!(!lower.contains(&text[..at]), "{} is file and folder", &text[..at]);
+                    let folder = &text[..at];
+                    prop_assert!(!lower.contains(folder), "{folder} is file and folder");
                 }
             }
         }

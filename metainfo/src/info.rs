@@ -12,7 +12,7 @@ use shoal_bencode::{Dict, FieldError, List, Options, ParseError, parse_prefix};
 use crate::collisions::resolve_collisions;
 use crate::error::{Place, TorrentError};
 use crate::limits::{FILES_MAX, TEXT_BYTES_MAX, TORRENT_BYTES_MAX};
-use crate::path::{Builder, SafePath};
+use crate::path::{Builder, PathError, SafePath};
 use crate::piece::{Geometry, GeometryError, PieceIndex};
 use crate::text::cut;
 
@@ -31,7 +31,7 @@ pub struct Info {
     pub geometry: Geometry,
     /// Peers may come from the trackers only. Source: BEP 27.
     pub private: bool,
-    /// What sets torrents of the same content on different trackers apart; not in a BEP, in wide use.
+    /// Sets torrents of the same content on different trackers apart; in no BEP, in wide use.
     pub source: Option<String>,
     /// Whether the files lie in a folder called [`Self::name`].
     pub multi_file: bool,
@@ -285,8 +285,7 @@ fn files(dict: Dict<'_, '_>, name: &SafePath) -> Result<(Vec<FileEntry>, bool), 
                 found: node.kind(),
             })
         })?;
-        builder.restart(name);
-        let path = path(dict, place, &mut builder)?;
+        let path = path(dict, place, name, &mut builder)?;
         let file = entry(dict, place, path, begin)?;
         begin = file.range().end;
         files.push(file);
@@ -302,8 +301,7 @@ fn entry(
     path: SafePath,
     begin: u64,
 ) -> Result<FileEntry, TorrentError> {
-    let letters = dict.opt_bytes("attr").ok().flatten().unwrap_or_default();
-    let attributes = Attributes::new(letters);
+    let attributes = attributes(dict);
     let length = if attributes.symlink {
         0
     } else {
@@ -323,19 +321,34 @@ fn entry(
     })
 }
 
-/// `path.utf-8`, which some makers add to a path in another encoding, or else `path`.
-fn path(dict: Dict<'_, '_>, place: Place, builder: &mut Builder) -> Result<SafePath, TorrentError> {
+/// `attr`, where it is a string.
+fn attributes(dict: Dict<'_, '_>) -> Attributes {
+    let letters = dict.opt_bytes("attr").ok().flatten();
+    Attributes::new(letters.unwrap_or_default())
+}
+
+/// `path.utf-8`, which some makers add to a path in another encoding, or else `path`. Padding needs
+/// none: it has no file on disk, and goes by the torrent's name.
+fn path(
+    dict: Dict<'_, '_>,
+    place: Place,
+    name: &SafePath,
+    builder: &mut Builder,
+) -> Result<SafePath, TorrentError> {
     let list = match dict.opt_list("path.utf-8") {
         Ok(Some(list)) if !list.is_empty() && is_utf8(list.clone()) => list,
-        _ => dict
-            .list("path")
-            .map_err(|source| TorrentError::Field { place, source })?,
+        _ => match dict.list("path") {
+            Ok(list) => list,
+            Err(FieldError::Missing { .. }) if attributes(dict).padding => return Ok(name.clone()),
+            Err(source) => return Err(TorrentError::Field { place, source }),
+        },
     };
     let key = "path";
     let refused = |source| TorrentError::Path { place, key, source };
     if list.is_empty() {
-        return Err(refused(crate::path::PathError::Empty));
+        return Err(refused(PathError::Empty));
     }
+    builder.restart(name);
     for node in list {
         let found = node.kind();
         let component = node

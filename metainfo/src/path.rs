@@ -10,7 +10,7 @@
 //! |---|---|
 //! | is empty, `.` or `..` | refused |
 //! | holds `/` or `\` (so any absolute path), or NUL | refused |
-//! | is one of more than [`COMPONENTS_MAX`], or the path is longer than [`PATH_BYTES_MAX`] | refused |
+//! | is one of more than [`COMPONENTS_MAX`], in a path of above [`PATH_BYTES_MAX`] | refused |
 //! | holds bytes that are not UTF-8 | kept, each bad sequence as `U+FFFD` |
 //! | holds control or bidirectional characters ([`is_deceptive`]) | kept, each as `_` |
 //! | holds one of `: < > " \| ? *` | kept, each as `_` |
@@ -83,7 +83,7 @@ impl SafePath {
     }
 
     /// The components in order, at least one.
-    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
         self.text.split('/')
     }
 

@@ -43,8 +43,8 @@ impl Torrent {
     ///
     /// # Errors
     /// [`TorrentError`], which names the key, the value and what to do. Optional keys of the wrong
-    /// kind are ignored, and so are URLs that are empty, repeated, over-long, or beyond the bounds of
-    /// [`crate::limits`].
+    /// kind are ignored, and so are URLs that are empty, repeated, over-long, or beyond the bounds
+    /// of [`crate::limits`].
     ///
     /// Source: BEP 3, "metainfo files".
     pub fn parse(data: &[u8]) -> Result<Self, TorrentError> {

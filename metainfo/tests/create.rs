@@ -120,7 +120,8 @@ fn single_file_and_single_tracker_take_the_plain_keys() {
     };
     let digest = sha1(&content(5, 0));
     let expected = [
-        &b"d8:announce9:http://t/4:infod6:lengthi5e4:name7:one.bin12:piece lengthi16384e6:pieces20:"[..],
+        &b"d8:announce9:http://t/4:infod6:lengthi5e4:name7:one.bin"[..],
+        b"12:piece lengthi16384e6:pieces20:",
         &digest,
         b"e8:url-list9:http://w/e",
     ];

@@ -41,13 +41,9 @@ fn check_refused(names: &[&[u8]], is_expected: fn(&PathError) -> bool) {
 fn is_safe(component: &str) -> bool {
     let upper = component.to_uppercase();
     let stem = upper.split('.').next().unwrap().trim_end_matches(' ');
-    let device = match stem.as_bytes() {
-        b"CON" | b"PRN" | b"AUX" | b"NUL" | b"CONIN$" | b"CONOUT$" | b"CLOCK$" => true,
-        [b'C', b'O', b'M', b'0'..=b'9'] | [b'L', b'P', b'T', b'0'..=b'9'] => true,
-        [b'C', b'O', b'M', 0xc2, 0xb9 | 0xb2 | 0xb3] => true,
-        [b'L', b'P', b'T', 0xc2, 0xb9 | 0xb2 | 0xb3] => true,
-        _ => false,
-    };
+    let plain = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
+    let port = |digit: char| stem == format!("COM{digit}") || stem == format!("LPT{digit}");
+    let device = plain.contains(&stem) || "0123456789\u{b9}\u{b2}\u{b3}".chars().any(port);
     let bad = |c: char| {
         let code = u32::from(c);
         code < 0x20

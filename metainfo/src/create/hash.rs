@@ -1,8 +1,8 @@
 //! The SHA-1 of every piece, on all cores. BEP 3 "pieces".
 //!
 //! Threads take runs of pieces in order; each reads its run into a buffer of its own, then hashes
-//! it. Memory is bounded by the threads and not by the content, and each thread keeps one file open.
-//! What hashes how is `shoal_hashing`'s business.
+//! it. Memory is bounded by the threads and not by the content, and each thread keeps one file
+//! open. What hashes how is `shoal_hashing`'s business.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -18,8 +18,8 @@ use crate::limits::{CREATE_BATCH_PIECES_MAX, CREATE_BUFFER_BYTES, CREATE_CHUNK_B
 use crate::piece::Geometry;
 
 impl Plan {
-    /// Hashes all content in pieces of `piece_length` bytes, on `threads` threads: at least one, and
-    /// no more than there are pieces.
+    /// Hashes all content in pieces of `piece_length` bytes, on `threads` threads: at least one,
+    /// and no more than there are pieces.
     ///
     /// `progress` is told the bytes done so far, from any of the threads and not always in order;
     /// its greatest number is the total. `cancel` ends the work soon after it is raised.
@@ -97,8 +97,8 @@ impl Plan {
     }
 }
 
-/// Pieces that a thread takes at once: several where they are short, so that they can be hashed side
-/// by side, and few enough that all threads have work.
+/// Pieces that a thread takes at once: several where they are short, so that they can be hashed
+/// side by side, and few enough that all threads have work.
 fn run_length(geometry: &Geometry, threads: usize) -> u32 {
     let room = CREATE_BUFFER_BYTES / geometry.full_piece_length() as usize;
     let room = u32::try_from(room).unwrap_or(u32::MAX);

@@ -20,8 +20,8 @@ impl Plan {
     /// folders vanish: a torrent has only files.
     ///
     /// # Errors
-    /// [`CreateError`], naming the file: unreadable, a name that others could not store as it is, or
-    /// nothing to share.
+    /// [`CreateError`], naming the file: unreadable, a name that others could not store as it is,
+    /// or nothing to share.
     pub fn scan(path: &Path, options: ScanOptions) -> Result<Self, CreateError> {
         let unreadable = |source| unreadable(path, source);
         let metadata = fs::metadata(path).map_err(unreadable)?;
