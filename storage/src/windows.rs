@@ -379,3 +379,143 @@ impl Drop for Place<'_> {
         self.windows.release(self.bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    const LENGTH: u64 = WINDOW_LENGTH_MIN;
+
+    /// A cache of so many shortest windows, and a file of 16 of them.
+    fn cache(windows_max: usize) -> (Arc<Windows>, File) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(16 * LENGTH).unwrap();
+        let bytes = LENGTH * windows_max as u64;
+        (Arc::new(Windows::new(windows_max, bytes)), file)
+    }
+
+    fn key(number: u64) -> Key {
+        Key {
+            number,
+            ..Key::default()
+        }
+    }
+
+    fn lease(windows: &Arc<Windows>, file: &File, number: u64) -> Lease {
+        let map = || {
+            let length = usize::try_from(LENGTH).unwrap();
+            let mapping = Mapping::new(file.as_fd(), number * LENGTH, length, Purpose::Write);
+            Ok::<_, Infallible>(mapping.unwrap())
+        };
+        windows.lease(key(number), LENGTH, map).unwrap()
+    }
+
+    fn is_cached(windows: &Arc<Windows>, number: u64) -> bool {
+        windows.lease(key(number), LENGTH, || Err(())).is_ok()
+    }
+
+    #[test]
+    fn window_unused_longest_gives_way() {
+        let (windows, file) = cache(3);
+        for number in [0, 1, 2, 0, 3] {
+            drop(lease(&windows, &file, number));
+            assert!(windows.mapped().windows <= 3);
+        }
+        assert_eq!(
+            [0, 2, 3].map(|number| is_cached(&windows, number)),
+            [true; 3]
+        );
+        assert!(!is_cached(&windows, 1));
+    }
+
+    #[test]
+    fn window_in_use_stays_and_the_next_one_waits_for_it() {
+        let (windows, file) = cache(1);
+        let held = lease(&windows, &file, 0);
+        windows.trim();
+        assert_eq!(windows.mapped().windows, 1);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| drop(lease(&windows, &file, 1)));
+            while windows.lock().waiting == 0 {
+                std::thread::yield_now();
+            }
+            assert!(!waiter.is_finished());
+            drop(held);
+            waiter.join().unwrap();
+        });
+        assert_eq!(windows.mapped().windows, 1);
+    }
+
+    #[test]
+    fn place_of_a_failed_mapping_is_given_back() {
+        let (windows, _) = cache(1);
+        for _ in 0..3 {
+            assert!(windows.lease(key(0), LENGTH, || Err(())).is_err());
+            assert_eq!(windows.mapped(), Mapped::default());
+        }
+    }
+
+    #[test]
+    fn slower_of_two_that_map_the_same_uses_the_faster_ones() {
+        let (windows, file) = cache(4);
+        let map = || {
+            // Meanwhile another thread has mapped it.
+            let first = lease(&windows, &file, 0);
+            drop(first);
+            Mapping::new(file.as_fd(), 0, 1, Purpose::Read)
+        };
+        let slower = windows.lease(key(0), LENGTH, map).unwrap();
+        assert_eq!(slower.mapping().length() as u64, LENGTH);
+        assert_eq!(windows.mapped().windows, 1);
+    }
+
+    #[test]
+    fn half_of_the_budget_is_lent_at_most_and_comes_back() {
+        let (windows, file) = cache(4);
+        let mut leases = [0, 1, 2, 0].map(|number| lease(&windows, &file, number));
+        let lent = leases.each_mut().map(Lease::lend);
+        assert_eq!(
+            lent,
+            [true, true, false, true],
+            "a lent window may be lent twice"
+        );
+        drop(leases);
+        assert_eq!(windows.lock().lent, Mapped::default());
+        assert!(lease(&windows, &file, 2).lend());
+    }
+
+    #[test]
+    fn reservation_takes_the_place_of_windows() {
+        let (windows, file) = cache(4);
+        for number in 0..4 {
+            drop(lease(&windows, &file, number));
+        }
+        let place = windows.reserve(2 * LENGTH);
+        assert_eq!(windows.mapped().bytes, 4 * LENGTH);
+        drop(place);
+        assert_eq!(windows.mapped().bytes, 2 * LENGTH);
+        assert_eq!(
+            [0, 1, 2, 3].map(|n| is_cached(&windows, n)),
+            [false, false, true, true]
+        );
+    }
+
+    #[test]
+    fn bits_cover_the_range() {
+        let (windows, file) = cache(1);
+        let lease = lease(&windows, &file, 0);
+        let unit = usize::try_from(LENGTH / 64).unwrap();
+        let check = |range: Range<usize>, expect: u64| {
+            assert_eq!(lease.window().mask(&range), expect, "{range:?}");
+        };
+        check(0..1, 1);
+        check(0..unit, 1);
+        check(0..unit + 1, 0b11);
+        check(unit..2 * unit, 0b10);
+        check(63 * unit..64 * unit, 1 << 63);
+        check(0..64 * unit, u64::MAX);
+    }
+}
