@@ -171,6 +171,8 @@ impl Appender {
 /// Source: BEP 3, BEP 7, BEP 23.
 pub fn announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
     let raw = Raw::split(query)?;
+    let info_hash = InfoHash(twenty("info_hash", raw.required("info_hash")?)?);
+    let peer_id = PeerId(twenty("peer_id", raw.required("peer_id")?)?);
     let port = number::<u16>("port", raw.required("port")?, "a number from 1 to 65535")?;
     if port == 0 {
         return Err(QueryError::Value {
@@ -179,8 +181,8 @@ pub fn announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
         });
     }
     let request = AnnounceRequest {
-        info_hash: InfoHash(twenty("info_hash", raw.required("info_hash")?)?),
-        peer_id: PeerId(twenty("peer_id", raw.required("peer_id")?)?),
+        info_hash,
+        peer_id,
         port,
         uploaded: bytes_count("uploaded", &raw)?,
         downloaded: bytes_count("downloaded", &raw)?,

@@ -1,0 +1,288 @@
+//! The `HttpClient` beneath surf: one request, one connection, nothing taken on trust. RFC 9112.
+//!
+//! Resolves a name once, connects to the very addresses that were checked, follows a few redirects
+//! under the same rules, and reads a bounded answer to its end. A head is read here before the codec
+//! sees it, since that refuses HTTP/1.0, takes a body without a length for an empty one, and panics
+//! at a field beyond ASCII; all three are what trackers send.
+
+use futures_lite::io::Cursor;
+use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use futures_rustls::TlsConnector;
+use futures_rustls::rustls::RootCertStore;
+use http_client::{Error, HttpClient, Request, Response, async_trait};
+use http_types::{StatusCode, Url};
+use std::io;
+use std::net::SocketAddr;
+
+use async_std::net::TcpStream;
+
+use super::address::{self, Reach};
+use super::resolve::Resolver;
+use super::tls;
+use crate::error::TrackerError;
+use crate::http::head::{self, Head};
+use crate::limits;
+use crate::text::printable;
+
+const USER_AGENT: &str = concat!("Shoal/", env!("CARGO_PKG_VERSION"));
+
+/// Our connector for surf.
+#[derive(Debug)]
+pub(super) struct Connector {
+    resolver: Resolver,
+    tls: Tls,
+}
+
+/// [`TlsConnector`] with a `Debug`, which surf asks for.
+struct Tls(TlsConnector);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+
+/// What one hop gave.
+enum Hop {
+    /// A body.
+    Body(Vec<u8>),
+    /// Another place to look, raw, and how far away the one was that said so.
+    Moved(Vec<u8>, Reach),
+}
+
+/// The cause of an error that came through surf.
+pub(super) fn cause(error: Error) -> TrackerError {
+    error.downcast::<TrackerError>().unwrap_or_else(|error| {
+        let reason = error.into_inner().to_string();
+        http(&printable(reason.as_bytes()))
+    })
+}
+
+#[async_trait]
+impl HttpClient for Connector {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        let body = self.fetch(request.url().clone()).await;
+        let body = body.map_err(|error| Error::new(StatusCode::BadGateway, error))?;
+        let mut response = Response::new(StatusCode::Ok);
+        response.set_body(body);
+        Ok(response)
+    }
+}
+
+impl Connector {
+    pub(super) fn new(resolver: Resolver, roots: RootCertStore) -> Self {
+        Self {
+            resolver,
+            tls: Tls(tls::connector(roots)),
+        }
+    }
+
+    async fn fetch(&self, mut url: Url) -> Result<Vec<u8>, TrackerError> {
+        let mut from = None;
+        for _ in 0..=limits::REDIRECTS_MAX {
+            match self.hop(&url, from).await? {
+                Hop::Body(body) => return Ok(body),
+                Hop::Moved(location, reach) => {
+                    url = follow(&url, &location)?;
+                    // Once on the internet, always: a second redirect does not wash that off.
+                    from = from.filter(|from| *from == Reach::Global).or(Some(reach));
+                }
+            }
+        }
+        let reason = format!("more than {} times", limits::REDIRECTS_MAX);
+        Err(TrackerError::Redirect { reason })
+    }
+
+    async fn hop(&self, url: &Url, from: Option<Reach>) -> Result<Hop, TrackerError> {
+        let (mut stream, reach) = self.connect(url, from).await?;
+        let request = encode(url).await?;
+        stream.write_all(&request).await.map_err(broken)?;
+        stream.flush().await.map_err(broken)?;
+        let mut bytes = Vec::with_capacity(4_096);
+        let end = read_head(&mut stream, &mut bytes).await?;
+        let (head, rest) = bytes.split_at(end);
+        let head = Head::new(head);
+        let status = head::status(head.start).ok_or_else(|| http("it has no status"))?;
+        match status {
+            200 => {}
+            301 | 302 | 303 | 307 | 308 => {
+                let location = head.field("location");
+                let location = location.ok_or(TrackerError::Status { code: status })?;
+                return Ok(Hop::Moved(location.to_vec(), reach));
+            }
+            code => return Err(TrackerError::Status { code }),
+        }
+        let framing = framing(&head)?;
+        let reader = Cursor::new(framing.into_bytes()).chain(Cursor::new(rest.to_vec()));
+        let decoded = async_h1::client::decode(reader.chain(stream)).await;
+        let mut response = decoded.map_err(|error| http(&error.to_string()))?;
+        read_body(&mut response).await.map(Hop::Body)
+    }
+
+    async fn connect(
+        &self,
+        url: &Url,
+        from: Option<Reach>,
+    ) -> Result<(Box<dyn Stream>, Reach), TrackerError> {
+        let unusable = || TrackerError::Url {
+            url: printable(url.as_str().as_bytes()),
+            reason: "it names no host and port".to_owned(),
+        };
+        let host = url.host().ok_or_else(unusable)?;
+        let port = url.port_or_known_default().ok_or_else(unusable)?;
+        let addresses = self.resolver.resolve(&host, port).await?;
+        let name = host.to_string();
+        let addresses = address::permitted(&name, &addresses, url.path(), from)?;
+        let (stream, address) = connect_any(&name, &addresses).await?;
+        let reach = address::reach(address.ip());
+        if url.scheme() != "https" {
+            return Ok((Box::new(stream), reach));
+        }
+        let stream = tls::connect(&self.tls.0, &name, stream).await?;
+        Ok((Box::new(stream), reach))
+    }
+}
+
+/// Connects to the first address that takes us.
+async fn connect_any(
+    host: &str,
+    addresses: &[SocketAddr],
+) -> Result<(TcpStream, SocketAddr), TrackerError> {
+    let mut last = TrackerError::Resolve {
+        host: host.to_owned(),
+        reason: "it has no address".to_owned(),
+    };
+    for &address in addresses {
+        let connect = TcpStream::connect(address);
+        match async_std::io::timeout(limits::CONNECT_MAX, connect).await {
+            Ok(stream) => {
+                // Without it the exchange is slower, not wrong.
+                let _ = stream.set_nodelay(true);
+                return Ok((stream, address));
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                last = TrackerError::Connect { address, reason };
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Where a redirect leads, if we go there.
+fn follow(url: &Url, location: &[u8]) -> Result<Url, TrackerError> {
+    let refused = |reason: &str| TrackerError::Redirect {
+        reason: reason.to_owned(),
+    };
+    let location = std::str::from_utf8(location).map_err(|_| refused("it is not a URL"))?;
+    let next = url.join(location).map_err(|_| refused("it is not a URL"))?;
+    match (url.scheme(), next.scheme()) {
+        ("https", "http") => Err(refused("from https to http, where anybody may listen")),
+        (_, "http" | "https") if next.port_or_known_default() != Some(0) => Ok(next),
+        (_, "http" | "https") => Err(refused("to port 0")),
+        (_, scheme) => Err(refused(&printable(
+            format!("to the scheme `{scheme}`").as_bytes(),
+        ))),
+    }
+}
+
+/// The bytes of the request, to leave in one write.
+async fn encode(url: &Url) -> Result<Vec<u8>, TrackerError> {
+    let mut request = Request::new(http_types::Method::Get, url.clone());
+    request.insert_header("user-agent", USER_AGENT);
+    request.insert_header("accept-encoding", "identity");
+    request.insert_header("connection", "close");
+    let mut out = Vec::with_capacity(1_024);
+    let mut encoder = async_h1::client::Encoder::new(request);
+    encoder.read_to_end(&mut out).await.map_err(broken)?;
+    Ok(out)
+}
+
+/// Reads until the head is whole and returns its length; some of the body may be behind it.
+async fn read_head(
+    stream: &mut Box<dyn Stream>,
+    bytes: &mut Vec<u8>,
+) -> Result<usize, TrackerError> {
+    let mut chunk = [0; 4_096];
+    loop {
+        if let Some(end) = head::end(bytes) {
+            return Ok(end);
+        }
+        let start = bytes.len().min(5);
+        if bytes[..start] != b"HTTP/"[..start] {
+            return Err(http("it is not HTTP; is the port right?"));
+        }
+        if bytes.len() >= limits::HEAD_BYTES_MAX {
+            return Err(http("its head is too long"));
+        }
+        let count = stream.read(&mut chunk).await.map_err(broken)?;
+        if count == 0 {
+            return Err(http("the connection was closed before the answer"));
+        }
+        bytes.extend_from_slice(&chunk[..count]);
+    }
+}
+
+/// A head for the codec with nothing but the framing of the body in it.
+fn framing(head: &Head<'_>) -> Result<String, TrackerError> {
+    let encoding = head.field("content-encoding").unwrap_or(b"identity");
+    if !encoding.eq_ignore_ascii_case(b"identity") {
+        let encoding = printable(encoding);
+        return Err(TrackerError::Encoded { encoding });
+    }
+    let field = match (
+        head.field("transfer-encoding"),
+        head.field("content-length"),
+    ) {
+        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => {
+            "transfer-encoding: chunked".to_owned()
+        }
+        (Some(coding), _) => {
+            let coding = printable(coding);
+            return Err(http(&format!("its transfer coding `{coding}` is unknown")));
+        }
+        (None, Some(length)) => {
+            let length = std::str::from_utf8(length).unwrap_or_default();
+            let bytes: u64 = length
+                .parse()
+                .map_err(|_| http("its length is no number"))?;
+            if bytes > limits::BODY_BYTES_MAX as u64 {
+                let max = limits::BODY_BYTES_MAX;
+                return Err(TrackerError::TooLarge { max });
+            }
+            format!("content-length: {bytes}")
+        }
+        // The body ends with the connection; the codec knows only lengths.
+        (None, None) => format!("content-length: {}", limits::BODY_BYTES_MAX + 1),
+    };
+    Ok(format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n"))
+}
+
+async fn read_body(response: &mut Response) -> Result<Vec<u8>, TrackerError> {
+    let max = limits::BODY_BYTES_MAX;
+    let mut body = Vec::new();
+    let mut reader = response.take_body().take(max as u64 + 1);
+    match reader.read_to_end(&mut body).await {
+        _ if body.len() > max => Err(TrackerError::TooLarge { max }),
+        Ok(_) => Ok(body),
+        // Cut short, or closed without TLS's farewell: what the bytes are worth, bencode will tell.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(body),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+fn http(reason: &str) -> TrackerError {
+    TrackerError::Http {
+        reason: reason.to_owned(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn broken(error: io::Error) -> TrackerError {
+    http(&printable(
+        format!("the connection broke ({error})").as_bytes(),
+    ))
+}

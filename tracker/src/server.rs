@@ -1,0 +1,391 @@
+//! A tracker over HTTP. BEP 3 "trackers", BEP 7, 23, 24, 48.
+//!
+//! Tide routes and answers; the accept loop, the heads and the time limits are ours. The answers
+//! themselves come from [`crate::registry`], which knows no HTTP.
+
+mod app;
+mod connection;
+mod listen;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_std::channel::{Receiver, Sender, bounded};
+use async_std::net::{TcpListener, TcpStream};
+use async_std::task;
+use futures_lite::FutureExt as _;
+use shoal_metainfo::{InfoHash, PeerId};
+
+use crate::limits;
+use crate::registry::{Registry, RegistryConfig, RegistrySnapshot};
+
+/// What a server is to do.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where to listen. Port 0 takes a free one. `[::]` takes IPv4 too unless an IPv4 address is
+    /// listed.
+    pub listen: Vec<SocketAddr>,
+    /// The torrents served; `None` serves any.
+    pub allowed: Option<BTreeSet<InfoHash>>,
+    /// What peers are told to keep, whole seconds, at least [`limits::SERVER_INTERVAL_MIN`].
+    pub interval: Duration,
+    /// What peers are told not to fall below.
+    pub min_interval: Option<Duration>,
+    /// Whether a peer's address is the last one of `X-Forwarded-For`: only behind a proxy that sets
+    /// it, since anybody can write one.
+    pub trust_forwarded_for: bool,
+    /// Connections at the same time; further ones wait in the kernel's queue.
+    pub connections_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 6969))],
+            allowed: None,
+            interval: limits::SERVER_INTERVAL_DEFAULT,
+            min_interval: None,
+            trust_forwarded_for: false,
+            connections_max: limits::CONNECTIONS_MAX,
+        }
+    }
+}
+
+/// Why a server cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}: {source}; free it or choose another")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Nowhere to listen.
+    #[error("no address to listen on was given")]
+    NoAddress,
+    /// An interval that no peer could keep.
+    #[error("the interval {interval:?} is too short; give at least {min:?}")]
+    Interval {
+        /// As given.
+        interval: Duration,
+        /// The bound.
+        min: Duration,
+    },
+}
+
+/// One thing that happened, for a monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// A peer is new.
+    Started {
+        /// Its torrent.
+        info_hash: InfoHash,
+        /// Where it takes connections.
+        address: SocketAddr,
+        /// Its name.
+        peer_id: PeerId,
+    },
+    /// A peer's download became whole.
+    Completed {
+        /// Its torrent.
+        info_hash: InfoHash,
+        /// Where it takes connections.
+        address: SocketAddr,
+        /// Its name.
+        peer_id: PeerId,
+    },
+    /// A peer said good-bye.
+    Stopped {
+        /// Its torrent.
+        info_hash: InfoHash,
+        /// Where it took connections.
+        address: SocketAddr,
+        /// Its name.
+        peer_id: PeerId,
+    },
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    registry: Mutex<Registry>,
+    interval: Duration,
+    min_interval: Option<Duration>,
+    trust_forwarded_for: bool,
+    events: Sender<ServerEvent>,
+    events_queue: Receiver<ServerEvent>,
+    events_dropped: AtomicU64,
+    /// Closed to stop the server; nothing is ever sent.
+    stop: Sender<()>,
+    stopped: Receiver<()>,
+}
+
+impl Shared {
+    /// The table. It is whole between any two statements, so a panic elsewhere does not spoil it.
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: ServerEvent) {
+        if self.events.try_send(event).is_err() {
+            self.events_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Pends until the server is to stop.
+    async fn stopped(&self) {
+        let _ = self.stopped.recv().await;
+    }
+}
+
+/// A server that listens and does not answer yet: call [`Server::run`] or [`Server::spawn`].
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    shared: Arc<Shared>,
+    connections_max: usize,
+    /// Closed by being dropped, when all is over.
+    running: Sender<()>,
+    ended: Receiver<()>,
+}
+
+impl Server {
+    /// Listens on all addresses of the configuration.
+    ///
+    /// # Errors
+    /// [`ServerError`] names the address that cannot be had.
+    // Not yet a wait in it; a caller need not know.
+    #[expect(
+        clippy::unused_async,
+        reason = "the face leaves room for a bind that waits"
+    )]
+    pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        let min = limits::SERVER_INTERVAL_MIN;
+        if config.interval < min {
+            let interval = config.interval;
+            return Err(ServerError::Interval { interval, min });
+        }
+        if config.listen.is_empty() {
+            return Err(ServerError::NoAddress);
+        }
+        let listeners = listen::all(&config.listen)?;
+        let table = RegistryConfig {
+            allowed: config.allowed,
+            interval: config.interval,
+            ..RegistryConfig::default()
+        };
+        let registry = Registry::new(table, seed(), Instant::now());
+        let (events, events_queue) = bounded(limits::EVENTS_QUEUED_MAX);
+        let (stop, stopped) = bounded(1);
+        let (running, ended) = bounded(1);
+        let shared = Shared {
+            registry: Mutex::new(registry),
+            interval: config.interval,
+            min_interval: config.min_interval,
+            trust_forwarded_for: config.trust_forwarded_for,
+            events,
+            events_queue,
+            events_dropped: AtomicU64::new(0),
+            stop,
+            stopped,
+        };
+        Ok(Self {
+            listeners,
+            shared: Arc::new(shared),
+            connections_max: config.connections_max,
+            running,
+            ended,
+        })
+    }
+
+    /// Where it listens, with the ports it was given.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        let addresses = self.listeners.iter().map(TcpListener::local_addr);
+        addresses.filter_map(Result::ok).collect()
+    }
+
+    /// A handle to look at the server and to stop it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle {
+            shared: Arc::clone(&self.shared),
+            ended: self.ended.clone(),
+        }
+    }
+
+    /// Answers until [`ServerHandle::stop`]; then closes all connections and returns.
+    pub async fn run(self) {
+        let app = app::app(Arc::clone(&self.shared));
+        // A place is taken by sending, and given back by receiving.
+        let (places, taken) = bounded(self.connections_max.max(1));
+        let mut tasks = vec![task::spawn(sweep(
+            Arc::clone(&self.shared),
+            self.running.clone(),
+        ))];
+        for listener in self.listeners {
+            let room = Room {
+                shared: Arc::clone(&self.shared),
+                app: app.clone(),
+                places: places.clone(),
+                taken: taken.clone(),
+                running: self.running.clone(),
+            };
+            tasks.push(task::spawn(accept(listener, room)));
+        }
+        drop(self.running);
+        for task in tasks {
+            task.await;
+        }
+        // The last connection drops the last sender.
+        let _ = self.ended.recv().await;
+    }
+
+    /// Runs in a task of its own.
+    #[must_use]
+    pub fn spawn(self) -> ServerHandle {
+        let handle = self.handle();
+        task::spawn(self.run());
+        handle
+    }
+}
+
+/// Looks at a server and stops it.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    shared: Arc<Shared>,
+    ended: Receiver<()>,
+}
+
+impl ServerHandle {
+    /// Stops accepting, closes all connections and waits until that is done.
+    pub async fn stop(&self) {
+        self.shared.stop.close();
+        let _ = self.ended.recv().await;
+    }
+
+    /// A copy of the table.
+    #[must_use]
+    pub fn snapshot(&self) -> RegistrySnapshot {
+        self.shared.registry().snapshot(Instant::now())
+    }
+
+    /// What happens from now on, at most [`limits::EVENTS_QUEUED_MAX`] of it unread: one stream,
+    /// whoever reads.
+    #[must_use]
+    pub fn events(&self) -> Receiver<ServerEvent> {
+        self.shared.events_queue.clone()
+    }
+
+    /// Events that nobody read in time.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.shared.events_dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// What an accept loop hands to its connections.
+struct Room {
+    shared: Arc<Shared>,
+    app: tide::Server<Arc<Shared>>,
+    places: Sender<()>,
+    taken: Receiver<()>,
+    running: Sender<()>,
+}
+
+/// One connection's place, given back when it is dropped.
+struct Place {
+    taken: Receiver<()>,
+    _running: Sender<()>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.taken.try_recv();
+    }
+}
+
+async fn accept(listener: TcpListener, room: Room) {
+    let stopped = async {
+        room.shared.stopped().await;
+        None
+    };
+    let mut stopped = Box::pin(stopped);
+    loop {
+        let next = async {
+            room.places.send(()).await.ok()?;
+            let place = Place {
+                taken: room.taken.clone(),
+                _running: room.running.clone(),
+            };
+            Some((listener.accept().await, place))
+        };
+        let Some((accepted, place)) = next.or(&mut stopped).await else {
+            return;
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (shared, app) = (Arc::clone(&room.shared), room.app.clone());
+                task::spawn(serve(stream, peer, shared, app, place));
+            }
+            // Out of descriptors, mostly: others will be closed soon.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                task::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    app: tide::Server<Arc<Shared>>,
+    place: Place,
+) {
+    let stopped = async {
+        shared.stopped().await;
+        Ok(())
+    };
+    let served = connection::serve(stream, peer, &app).or(stopped).await;
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "connection closed");
+    }
+    drop(place);
+}
+
+/// Forgets the silent, a part of the table every second.
+async fn sweep(shared: Arc<Shared>, _running: Sender<()>) {
+    let stopped = async {
+        shared.stopped().await;
+        true
+    };
+    let mut stopped = Box::pin(stopped);
+    loop {
+        let tick = async {
+            task::sleep(Duration::from_secs(1)).await;
+            false
+        };
+        if tick.or(&mut stopped).await {
+            return;
+        }
+        shared.registry().expire(Instant::now());
+    }
+}
+
+/// Another one for each server; samples need be fair, not secret.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests;

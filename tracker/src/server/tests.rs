@@ -1,0 +1,425 @@
+//! The server over loopback, by a raw client that can say what no real one would.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream as StdStream};
+
+use shoal_bencode::{Options, parse};
+
+use super::*;
+use crate::http::response::{parse_announce, parse_scrape};
+
+const HASH: &str = "%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01";
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+fn config() -> ServerConfig {
+    ServerConfig {
+        listen: vec![LOCAL],
+        ..ServerConfig::default()
+    }
+}
+
+fn start(config: ServerConfig) -> (ServerHandle, SocketAddr) {
+    let server = task::block_on(Server::bind(config)).unwrap();
+    let address = server.local_addrs()[0];
+    (server.spawn(), address)
+}
+
+fn stop(handle: &ServerHandle) {
+    task::block_on(handle.stop());
+}
+
+fn query(port: u16, rest: &str) -> String {
+    format!(
+        "info_hash={HASH}&peer_id=-SH0100-{port:012}&port={port}\
+         &uploaded=0&downloaded=0&left=1{rest}"
+    )
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+}
+
+/// Sends bytes and returns status and body of the one answer, read to the end of the connection.
+fn raw(address: SocketAddr, request: &[u8]) -> (u16, Vec<u8>) {
+    let mut stream = StdStream::connect(address).unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    split(&answer)
+}
+
+fn split(answer: &[u8]) -> (u16, Vec<u8>) {
+    let end = crate::http::head::end(answer).expect("a head");
+    let head = crate::http::head::Head::new(&answer[..end]);
+    let status = crate::http::head::status(head.start).expect("a status");
+    (status, answer[end..].to_vec())
+}
+
+fn announce(address: SocketAddr, query: &str) -> (u16, Vec<u8>) {
+    raw(address, get(&format!("/announce?{query}")).as_bytes())
+}
+
+fn failure(body: &[u8]) -> String {
+    match parse_announce(body) {
+        Err(crate::TrackerError::Failure { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn announces_and_scrapes_are_answered() {
+    let (handle, address) = start(config());
+    let (status, body) = announce(address, &query(7, "&event=started"));
+    assert_eq!(status, 200);
+    let first = parse_announce(&body).unwrap();
+    assert_eq!((first.leechers, first.peers.len()), (Some(1), 0));
+    assert_eq!(first.external_ip, Some(Ipv4Addr::LOCALHOST.into()));
+    assert_eq!(first.interval, limits::SERVER_INTERVAL_DEFAULT);
+    let second = parse_announce(&announce(address, &query(8, "")).1).unwrap();
+    assert_eq!(second.peers, ["127.0.0.1:7".parse().unwrap()]);
+    let scrape = raw(
+        address,
+        get(&format!("/scrape?info_hash={HASH}")).as_bytes(),
+    );
+    assert_eq!(parse_scrape(&scrape.1).unwrap()[0].leechers, 2);
+    assert_eq!(handle.snapshot().torrents[0].peers.len(), 2);
+    stop(&handle);
+}
+
+#[test]
+fn dictionaries_are_given_with_and_without_ids() {
+    let (handle, address) = start(config());
+    announce(address, &query(7, ""));
+    let has_id = |rest: &str| {
+        let (_, body) = announce(address, &query(8, rest));
+        let tree = parse(&body, Options::strict()).unwrap();
+        let peers = tree.root().as_dict().unwrap().list("peers").unwrap();
+        let peers: Vec<_> = peers.map(|peer| peer.as_dict().unwrap()).collect();
+        assert_eq!(peers.len(), 1);
+        assert_eq!(peers[0].text("ip").unwrap(), "127.0.0.1");
+        peers[0].opt_bytes("peer id").unwrap().is_some()
+    };
+    assert!(has_id("&compact=0"));
+    assert!(!has_id("&compact=0&no_peer_id=1"));
+    stop(&handle);
+}
+
+#[test]
+fn refusals_are_status_200_and_name_the_parameter() {
+    let allowed = Some(BTreeSet::from([InfoHash([2; 20])]));
+    let (handle, address) = start(ServerConfig {
+        allowed,
+        ..config()
+    });
+    let check = |query: &str, expect: &str| {
+        let (status, body) = announce(address, query);
+        let reason = failure(&body);
+        assert_eq!(status, 200);
+        assert!(reason.contains(expect), "{reason}");
+    };
+    check("", "`info_hash` is missing");
+    check(&query(0, ""), "`port` must be");
+    check(&query(7, "&event=begun"), "`event` must be");
+    check(&query(7, "&left=1"), "`left` is given twice");
+    check(&query(7, ""), "unregistered torrent 0101");
+    check(
+        &query(7, "&trackerid=a b"),
+        "`trackerid` is not percent-encoded",
+    );
+    // Bytes that no URL has: tide would never let them through to be named.
+    let raw_bytes = [
+        b"GET /announce?info_hash=\xff\xfe&",
+        query(7, "").as_bytes(),
+    ]
+    .concat();
+    let request = [&raw_bytes[..], b" HTTP/1.1\r\nConnection: close\r\n\r\n"].concat();
+    let reason = failure(&raw(address, &request).1);
+    assert!(reason.contains("`info_hash`"), "{reason}");
+    let scrape = raw(address, get("/scrape").as_bytes());
+    assert!(failure(&scrape.1).contains("`info_hash` is missing"));
+    stop(&handle);
+}
+
+#[test]
+fn old_and_bare_requests_are_answered() {
+    let (handle, address) = start(config());
+    let query = query(7, "");
+    for head in [
+        "HTTP/1.0\r\n\r\n",
+        "HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "HTTP/1.0\n\n",
+    ] {
+        let (status, body) = raw(address, format!("GET /announce?{query} {head}").as_bytes());
+        assert_eq!(status, 200, "{head:?}");
+        assert!(parse_announce(&body).is_ok());
+    }
+    // A header beyond ASCII, which panics the codec beneath tide.
+    let umlaut = format!("GET /announce?{query} HTTP/1.0\r\nX: \u{fc}\r\n\r\n");
+    assert_eq!(raw(address, umlaut.as_bytes()).0, 200);
+    stop(&handle);
+}
+
+#[test]
+fn other_requests_have_their_status() {
+    let (handle, address) = start(config());
+    let check = |request: &str, expect: u16| {
+        let (status, body) = raw(address, request.as_bytes());
+        assert_eq!(status, expect, "{}", String::from_utf8_lossy(&body));
+    };
+    check(&get("/"), 200);
+    check(&get("/nowhere"), 404);
+    check(&get("/a/b/c"), 404);
+    check("POST /announce HTTP/1.0\r\n\r\n", 405);
+    check("BREW / HTTP/1.0\r\n\r\n", 501);
+    check("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 413);
+    check(
+        "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        413,
+    );
+    check("nonsense\r\n\r\n", 400);
+    check("GET / HTTP/2\r\n\r\n", 400);
+    check(&format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9_000)), 431);
+    check(&"x".repeat(20_000), 431);
+    stop(&handle);
+}
+
+#[test]
+fn one_connection_carries_many_requests_even_at_once() {
+    let (handle, address) = start(config());
+    let mut stream = StdStream::connect(address).unwrap();
+    let one = format!("GET /announce?{} HTTP/1.1\r\nHost: t\r\n\r\n", query(7, ""));
+    let last = get("/");
+    // Pipelined: all of them before the first answer.
+    stream.write_all(one.repeat(200).as_bytes()).unwrap();
+    stream.write_all(last.as_bytes()).unwrap();
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).unwrap();
+    let text = String::from_utf8_lossy(&answers);
+    assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 201);
+    assert_eq!(text.matches("connection: keep-alive").count(), 200);
+    assert!(text.ends_with("peers 1\n"), "{text}");
+    stop(&handle);
+}
+
+/// Two writes an answer would cost 40 ms each on a kept connection: Nagle meets delayed
+/// acknowledgement. Each answer is to arrive in one read, and none needs more than one write.
+#[test]
+fn kept_connection_is_answered_in_one_piece_each_time() {
+    let (handle, address) = start(config());
+    let mut stream = StdStream::connect(address).unwrap();
+    let request = format!("GET /announce?{} HTTP/1.1\r\nHost: t\r\n\r\n", query(7, ""));
+    let mut whole = 0;
+    for _ in 0..200 {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 4_096];
+        let mut count = stream.read(&mut answer).unwrap();
+        whole += usize::from(answer[..count].ends_with(b"e"));
+        while !answer[..count].ends_with(b"e") {
+            count += stream.read(&mut answer[count..]).unwrap();
+        }
+        assert!(parse_announce(&split(&answer[..count]).1).is_ok());
+    }
+    assert!(whole >= 190, "{whole} of 200 in one piece");
+    stop(&handle);
+}
+
+#[test]
+fn events_are_told_to_the_monitor() {
+    let (handle, address) = start(config());
+    let events = handle.events();
+    announce(address, &query(7, "&event=started"));
+    announce(address, &query(7, ""));
+    announce(
+        address,
+        &query(7, "&event=completed").replace("left=1", "left=0"),
+    );
+    announce(address, &query(7, "&event=stopped"));
+    let next = || task::block_on(events.recv()).unwrap();
+    let peer = "127.0.0.1:7".parse().unwrap();
+    assert!(matches!(next(), ServerEvent::Started { address, .. } if address == peer));
+    assert!(matches!(next(), ServerEvent::Completed { address, .. } if address == peer));
+    assert!(matches!(next(), ServerEvent::Stopped { address, .. } if address == peer));
+    assert_eq!(handle.snapshot().torrents[0].completed, 1);
+    for port in 1..=1_200 {
+        handle.shared.tell(ServerEvent::Started {
+            info_hash: InfoHash([0; 20]),
+            address: SocketAddr::from(([1, 1, 1, 1], port)),
+            peer_id: PeerId([0; 20]),
+        });
+    }
+    assert_eq!(
+        handle.events_dropped(),
+        1_200 - limits::EVENTS_QUEUED_MAX as u64
+    );
+    stop(&handle);
+}
+
+#[test]
+fn forwarded_address_counts_only_when_trusted() {
+    let request = |forwarded: &str| {
+        format!(
+            "GET /announce?{}&ip=9.9.9.9 HTTP/1.0\r\nX-Forwarded-For: {forwarded}\r\n\r\n",
+            query(7, "")
+        )
+    };
+    let seen = |trust, forwarded: &str| {
+        let (handle, address) = start(ServerConfig {
+            trust_forwarded_for: trust,
+            ..config()
+        });
+        let (_, body) = raw(address, request(forwarded).as_bytes());
+        stop(&handle);
+        parse_announce(&body).map(|answer| answer.external_ip.unwrap().to_string())
+    };
+    assert_eq!(seen(false, "1.2.3.4").unwrap(), "127.0.0.1");
+    assert_eq!(seen(true, "6.6.6.6, 1.2.3.4").unwrap(), "1.2.3.4");
+    assert_eq!(seen(true, "6.6.6.6, [fd00::1]:80").unwrap(), "fd00::1");
+    assert!(seen(true, "1.2.3.4, unknown").is_err());
+}
+
+#[test]
+fn both_families_are_listened_on_beside_each_other() {
+    let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let server = task::block_on(Server::bind(ServerConfig {
+        listen: vec![any_v4],
+        ..config()
+    }));
+    let port = server.unwrap().local_addrs()[0].port();
+    let listen = vec![
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+    ];
+    let (handle, _) = start(ServerConfig { listen, ..config() });
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    announce(v6, &query(7, ""));
+    let got = parse_announce(&announce(v4, &query(8, "")).1).unwrap();
+    assert_eq!(got.peers, ["[::1]:7".parse().unwrap()]);
+    stop(&handle);
+    let (handle, address) = start(ServerConfig {
+        listen: vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))],
+        ..config()
+    });
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    assert_eq!(
+        announce(v4, &query(8, "")).0,
+        200,
+        "alone, `[::]` takes IPv4 too"
+    );
+    stop(&handle);
+}
+
+#[test]
+fn half_open_connections_do_not_stop_an_honest_announce() {
+    let (handle, address) = start(config());
+    let hostile: Vec<_> = (0..100)
+        .map(|number| {
+            let mut stream = StdStream::connect(address).unwrap();
+            if number % 2 == 0 {
+                stream.write_all(b"GET /announce?info_hash=").unwrap();
+            }
+            stream
+        })
+        .collect();
+    assert_eq!(announce(address, &query(7, "")).0, 200);
+    assert_eq!(hostile.len(), 100);
+    stop(&handle);
+}
+
+#[test]
+fn full_server_serves_again_when_a_place_is_free() {
+    let (handle, address) = start(ServerConfig {
+        connections_max: 2,
+        ..config()
+    });
+    let holders: Vec<_> = (0..2)
+        .map(|_| StdStream::connect(address).unwrap())
+        .collect();
+    let waiting = std::thread::spawn(move || announce(address, &query(7, "")).0);
+    drop(holders);
+    assert_eq!(waiting.join().unwrap(), 200);
+    stop(&handle);
+}
+
+#[test]
+fn stop_closes_every_connection_and_frees_the_port() {
+    let (handle, address) = start(config());
+    let mut idle = StdStream::connect(address).unwrap();
+    assert_eq!(raw(address, get("/").as_bytes()).0, 200);
+    stop(&handle);
+    assert_eq!(idle.read(&mut [0; 8]).unwrap_or(0), 0);
+    let listen = vec![address];
+    let (again, _) = start(ServerConfig { listen, ..config() });
+    stop(&again);
+    stop(&again);
+}
+
+#[test]
+fn panic_of_a_handler_costs_its_own_answer() {
+    task::block_on(async {
+        let server = Server::bind(config()).await.unwrap();
+        let mut app = app::app(Arc::clone(&server.shared));
+        let panics = |_| async { panic!("a bug") as tide::Result };
+        app.at("/bug").get(panics);
+        let listener = TcpListener::bind(LOCAL).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = task::spawn_blocking(move || {
+            let bug = "GET /bug HTTP/1.1\r\nHost: t\r\n\r\n";
+            let mut stream = StdStream::connect(address).unwrap();
+            stream
+                .write_all([bug, &get("/")].concat().as_bytes())
+                .unwrap();
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).unwrap();
+            answers
+        });
+        let (stream, peer) = listener.accept().await.unwrap();
+        connection::serve(stream, peer, &app).await.unwrap();
+        let answers = client.await;
+        assert!(answers.starts_with("HTTP/1.1 500"), "{answers}");
+        assert!(answers.contains("HTTP/1.1 200"), "{answers}");
+    });
+}
+
+#[test]
+fn accepted_socket_does_not_wait_for_acknowledgements() {
+    task::block_on(async {
+        let server = Server::bind(config()).await.unwrap();
+        let app = app::app(Arc::clone(&server.shared));
+        let listener = TcpListener::bind(LOCAL).await.unwrap();
+        let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        assert!(!stream.nodelay().unwrap());
+        drop(client);
+        let _ = connection::serve(stream.clone(), peer, &app).await;
+        assert!(stream.nodelay().unwrap());
+    });
+}
+
+#[test]
+fn bad_configurations_are_refused() {
+    let bind = |config| {
+        task::block_on(Server::bind(config))
+            .unwrap_err()
+            .to_string()
+    };
+    let interval = Duration::from_millis(10);
+    let short = ServerConfig {
+        interval,
+        ..config()
+    };
+    assert!(bind(short).contains("too short"));
+    let nowhere = ServerConfig {
+        listen: vec![],
+        ..config()
+    };
+    assert!(bind(nowhere).contains("no address"));
+    let (handle, address) = start(config());
+    let taken = ServerConfig {
+        listen: vec![address],
+        ..config()
+    };
+    let error = bind(taken);
+    assert!(error.contains(&address.to_string()), "{error}");
+    stop(&handle);
+}
