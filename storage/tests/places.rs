@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use common::{Kind, Torrent, check, torrent};
+use common::{Kind, Torrent, check, tight, torrent};
 use shoal_storage::{Access, Operation, Options, Storage, StorageError};
 
 fn two_files() -> Torrent {
@@ -196,6 +196,24 @@ fn file_deleted_or_cut_under_a_download_is_an_error_until_prepared_again() {
         }
         storage.flush().unwrap();
         torrent.assert_on_disk(dir.path());
+    }
+}
+
+#[test]
+fn deleted_file_whose_descriptor_is_open_still_is_gone() {
+    let torrent = torrent(&[("a", 1 << 18, Kind::Random)], 1 << 16, 2);
+    let dir = tempfile::tempdir().unwrap();
+    let storage = torrent.open(dir.path(), tight(1));
+    torrent.write_piece(&storage, torrent.piece(0));
+    fs::remove_file(dir.path().join("t/a")).unwrap();
+    let block = torrent
+        .info
+        .geometry
+        .nth_block(torrent.piece(1), 0)
+        .unwrap();
+    for _ in 0..2 {
+        let error = storage.write(block, torrent.bytes(block)).unwrap_err();
+        assert!(matches!(error, StorageError::Gone(_)), "{error}");
     }
 }
 
