@@ -12,7 +12,7 @@ use shoal_bencode::{Dict, FieldError, List, Options, ParseError, parse_prefix};
 use crate::collisions::resolve_collisions;
 use crate::error::{Place, TorrentError};
 use crate::limits::{FILES_MAX, TEXT_BYTES_MAX, TORRENT_BYTES_MAX};
-use crate::path::{Builder, PathError, SafePath};
+use crate::path::{Builder, NameRules, PathError, SafePath};
 use crate::piece::{Geometry, GeometryError, PieceIndex};
 use crate::text::cut;
 
@@ -274,7 +274,7 @@ fn files(dict: Dict<'_, '_>, name: &SafePath) -> Result<(Vec<FileEntry>, bool), 
         return Err(TorrentError::TooManyFiles(list.len()));
     }
     let mut files = Vec::with_capacity(list.len());
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(NameRules::HERE);
     let mut begin = 0;
     for (number, node) in list.enumerate() {
         let place = Place::File(number);

@@ -56,6 +56,6 @@ pub use error::{Place, TorrentError};
 pub use id::{InfoHash, PeerId};
 pub use info::{Attributes, FileEntry, Info, Version};
 pub use magnet::{Magnet, MagnetError};
-pub use path::{PathError, SafePath};
+pub use path::{NameRules, PathError, SafePath};
 pub use piece::{BLOCK_LENGTH, Block, Geometry, GeometryError, PieceIndex, RawBlock};
 pub use torrent::Torrent;

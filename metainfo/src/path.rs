@@ -1,8 +1,8 @@
 //! Paths out of a torrent, made safe before anything is stored. BEP 3 "path", BEP 47.
 //!
-//! A [`SafePath`] cannot leave the folder it is put into, and every file system in common use can
-//! hold it, so the same torrent has the same names everywhere. It is the only kind of path that
-//! storage accepts. Knows nothing of the disk: links planted there are storage's business.
+//! A [`SafePath`] cannot leave the folder it is put into, and the machine's file systems can hold
+//! it. It is the only kind of path that storage accepts. Knows nothing of the disk: links planted
+//! there are storage's business.
 //!
 //! What happens to each kind of name:
 //!
@@ -13,10 +13,13 @@
 //! | is one of more than [`COMPONENTS_MAX`], in a path of above [`PATH_BYTES_MAX`] | refused |
 //! | holds bytes that are not UTF-8 | kept, each bad sequence as `U+FFFD` |
 //! | holds control or bidirectional characters ([`is_deceptive`]) | kept, each as `_` |
-//! | holds one of `: < > " \| ? *` | kept, each as `_` |
-//! | ends in dots or spaces | kept, each of these as `_` |
-//! | is a device on Windows: `CON`, `nul.txt`, `COM1` … | kept, with `_` before it |
 //! | is longer than [`COMPONENT_BYTES_MAX`] bytes | cut between characters, extension kept |
+//! | on Windows: holds one of `: < > " \| ? *` | kept, each as `_` |
+//! | on Windows: ends in dots or spaces | kept, each of these as `_` |
+//! | on Windows: is a device, `CON`, `nul.txt`, `COM1` … | kept, with `_` before it |
+//!
+//! The last three are [`NameRules::Windows`]. Elsewhere such names are ordinary (`aux.c`, `What?`)
+//! and stay as they are, so that content which other clients stored under them is found.
 //!
 //! Repairs depend on the name alone, and no repair makes a name that would be refused. Names that
 //! collide afterwards are told apart by [`resolve_collisions`](crate::collisions).
@@ -28,12 +31,32 @@ use std::path::Path;
 use crate::limits::{COMPONENT_BYTES_MAX, COMPONENTS_MAX, EXTENSION_BYTES_MAX, PATH_BYTES_MAX};
 use crate::text::{cut, is_deceptive, quote};
 
-/// A relative path of at least one component, each of them safe to create on any file system.
+/// Whose file systems must be able to hold the names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameRules {
+    /// Any bytes but `/` and NUL name a file.
+    Unix,
+    /// Characters, endings and device names are reserved as well.
+    Windows,
+}
+
+impl NameRules {
+    /// Those of this machine.
+    pub const HERE: Self = if cfg!(windows) {
+        Self::Windows
+    } else {
+        Self::Unix
+    };
+}
+
+/// A relative path of at least one component, each of them safe to create.
 ///
 /// ```
-/// use shoal_metainfo::SafePath;
-/// let path = SafePath::new([&b"music"[..], b"NUL.mp3"]).unwrap();
-/// assert_eq!(path.as_str(), "music/_NUL.mp3");
+/// use shoal_metainfo::{NameRules, SafePath};
+/// let names = [&b"music"[..], b"NUL.mp3\x1b"];
+/// assert_eq!(SafePath::with_rules(NameRules::Unix, names).unwrap().as_str(), "music/NUL.mp3_");
+/// let path = SafePath::with_rules(NameRules::Windows, names).unwrap();
+/// assert_eq!(path.as_str(), "music/_NUL.mp3_");
 /// assert!(SafePath::new([&b".."[..], b"passwd"]).is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +98,18 @@ impl SafePath {
     /// # Errors
     /// [`PathError`] for what cannot be repaired: see the table of the [module](self).
     pub fn new<'a>(components: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, PathError> {
-        let mut builder = Builder::default();
+        Self::with_rules(NameRules::HERE, components)
+    }
+
+    /// [`Self::new`] for another machine's rules.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_rules<'a>(
+        rules: NameRules,
+        components: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, PathError> {
+        let mut builder = Builder::new(rules);
         for component in components {
             builder.push(component)?;
         }
@@ -142,13 +176,21 @@ impl AsRef<Path> for SafePath {
 }
 
 /// Collects one path; reused for all files of a torrent, so that each costs one allocation.
-#[derive(Default)]
 pub(crate) struct Builder {
+    rules: NameRules,
     text: String,
     components: usize,
 }
 
 impl Builder {
+    pub(crate) fn new(rules: NameRules) -> Self {
+        Self {
+            rules,
+            text: String::new(),
+            components: 0,
+        }
+    }
+
     /// Begins the next path with an earlier one as its folder.
     pub(crate) fn restart(&mut self, folder: &SafePath) {
         self.text.clear();
@@ -157,7 +199,7 @@ impl Builder {
     }
 
     pub(crate) fn push(&mut self, component: &[u8]) -> Result<(), PathError> {
-        let component = repaired(component)?;
+        let component = repaired(component, self.rules)?;
         if self.components == COMPONENTS_MAX {
             return Err(PathError::TooDeep);
         }
@@ -183,7 +225,7 @@ impl Builder {
 }
 
 /// One component made safe, borrowed when it was safe already.
-fn repaired(component: &[u8]) -> Result<Cow<'_, str>, PathError> {
+fn repaired(component: &[u8], rules: NameRules) -> Result<Cow<'_, str>, PathError> {
     match component {
         b"" => return Err(PathError::EmptyComponent),
         b"." | b".." => return Err(PathError::Traversal(quote(component))),
@@ -196,25 +238,31 @@ fn repaired(component: &[u8]) -> Result<Cow<'_, str>, PathError> {
         return Err(PathError::Separator(quote(component)));
     }
     let mut text = String::from_utf8_lossy(component);
-    if text.contains(is_unportable) {
-        text = Cow::Owned(text.replace(is_unportable, "_"));
+    let is_bad = |c| is_deceptive(c) || rules == NameRules::Windows && is_reserved(c);
+    if text.contains(is_bad) {
+        text = Cow::Owned(text.replace(is_bad, "_"));
     }
-    mend_end(&mut text);
-    mend_device(&mut text);
+    mend_windows(&mut text, rules);
     if text.len() > COMPONENT_BYTES_MAX {
         // One byte below the bound, for `mend_device`: a cut can lay a device name bare.
         let (stem, extension) = split_extension(&text);
         let stem = cut(stem, COMPONENT_BYTES_MAX - 1 - extension.len());
         text = Cow::Owned([stem, extension].concat());
-        mend_end(&mut text);
-        mend_device(&mut text);
+        mend_windows(&mut text, rules);
     }
     Ok(text)
 }
 
-/// Characters that deceive readers, or that Windows and its file systems refuse.
-fn is_unportable(character: char) -> bool {
-    matches!(character, ':' | '<' | '>' | '"' | '|' | '?' | '*') || is_deceptive(character)
+/// Characters that Windows and its file systems refuse.
+fn is_reserved(character: char) -> bool {
+    matches!(character, ':' | '<' | '>' | '"' | '|' | '?' | '*')
+}
+
+fn mend_windows(text: &mut Cow<'_, str>, rules: NameRules) {
+    if rules == NameRules::Windows {
+        mend_end(text);
+        mend_device(text);
+    }
 }
 
 /// Windows drops dots and spaces at the end, so that two names become one.

@@ -311,13 +311,10 @@ fn collisions_and_unsafe_names_are_errors_that_name_them() {
             &["album/Read", "album/read", "rename"],
         );
         check(&[("d/x", 1), ("D", 1)], &["album/D", "album/d/x", "rename"]);
-        check(
-            &[("d/NUL.txt", 1)],
-            &["album/d/NUL.txt", "album/d/_NUL.txt", "rename"],
-        );
-        check(&[("a:b", 1)], &["album/a:b", "album/a_b", "rename"]);
+        check(&[("d/a\x1bb", 1)], &["album/d/a", "album/d/a_b", "rename"]);
         check(&[("a\\b", 1)], &["album/a\\b", "separator", "rename"]);
-        check(&[("a./b", 1)], &["album/a.", "album/a_", "rename"]);
+        // Names that only Windows reserves are as good as any here.
+        assert!(scan(&album(&[("aux.c", 1), ("What?", 1), ("a./b", 1)])).is_ok());
         let many: Vec<String> = (0..502)
             .flat_map(|i| [format!("x{i}"), format!("X{i}")])
             .collect();
@@ -363,6 +360,8 @@ mod unix {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
 
     use super::*;
 
@@ -392,6 +391,19 @@ mod unix {
             Plan::scan(&path("s"), VISIBLE),
             &["album/s", "neither a file nor a folder"],
         );
+    }
+
+    /// Root reads everything: runs the test once more as somebody who does not.
+    fn again_as_nobody(test: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let copy = folder.path().join("test");
+        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        let mut command = Command::new(copy);
+        command.args(["--exact", test]).env("TMPDIR", folder.path());
+        let output = command.uid(65_534).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("1 passed"), "{said}");
     }
 
     #[test]
@@ -436,7 +448,7 @@ mod unix {
         };
         set("a", 0o000);
         if fs::File::open(folder.path().join("album/a")).is_ok() {
-            return; // Root reads everything.
+            return again_as_nobody("unix::unreadable_files_and_folders_are_named");
         }
         check_error(scan(&folder), &["album/a", "cannot read", "permissions"]);
         set("a", 0o644);

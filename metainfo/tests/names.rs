@@ -3,20 +3,25 @@
 
 use proptest::prelude::*;
 use shoal_metainfo::limits::{COMPONENT_BYTES_MAX, COMPONENTS_MAX, PATH_BYTES_MAX};
-use shoal_metainfo::{PathError, SafePath};
+use shoal_metainfo::{NameRules, PathError, SafePath};
+
+/// The stricter rules: whatever they keep, the others keep too.
+fn portable<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Result<SafePath, PathError> {
+    SafePath::with_rules(NameRules::Windows, names)
+}
 
 /// A name, and what it becomes.
 type Row<'a> = (&'a [u8], &'a str);
 
 fn check(rows: &[Row<'_>]) {
     for (given, expected) in rows {
-        let path = SafePath::new([*given])
+        let path = portable([*given])
             .unwrap_or_else(|error| panic!("{:?}: {error}", given.escape_ascii().to_string()));
         assert_eq!(path.as_str(), *expected, "of {}", given.escape_ascii());
         assert!(is_safe(path.as_str()), "{path}");
         // A safe name is stable, alone and below a folder.
-        assert_eq!(SafePath::new([path.as_str().as_bytes()]).unwrap(), path);
-        let below = SafePath::new([&b"folder"[..], given]).unwrap();
+        assert_eq!(portable([path.as_str().as_bytes()]).unwrap(), path);
+        let below = portable([&b"folder"[..], given]).unwrap();
         assert_eq!(below.file_name(), *expected);
     }
 }
@@ -29,7 +34,7 @@ fn check_kept(names: &[&str]) {
 fn check_refused(names: &[&[u8]], is_expected: fn(&PathError) -> bool) {
     for name in names {
         for components in [vec![*name], vec![b"a", *name], vec![*name, b"b"]] {
-            match SafePath::new(components) {
+            match portable(components) {
                 Err(error) => assert!(is_expected(&error), "{}: {error}", name.escape_ascii()),
                 Ok(path) => panic!("{} became {path}", name.escape_ascii()),
             }
@@ -480,13 +485,13 @@ fn nul_bytes_are_refused() {
 
 #[test]
 fn empty_paths_and_components_are_refused() {
-    assert_eq!(SafePath::new([]), Err(PathError::Empty));
+    assert_eq!(portable([]), Err(PathError::Empty));
     check_refused(&[b""], |error| *error == PathError::EmptyComponent);
 }
 
 #[test]
 fn depth_and_total_length_are_bounded() {
-    let deep = |count: usize| SafePath::new(std::iter::repeat_n(&b"d"[..], count));
+    let deep = |count: usize| portable(std::iter::repeat_n(&b"d"[..], count));
     assert_eq!(
         deep(COMPONENTS_MAX).unwrap().components().count(),
         COMPONENTS_MAX
@@ -494,7 +499,7 @@ fn depth_and_total_length_are_bounded() {
     assert_eq!(deep(COMPONENTS_MAX + 1), Err(PathError::TooDeep));
     assert_eq!(deep(10_000_000), Err(PathError::TooDeep));
     let wide = vec![b'w'; COMPONENT_BYTES_MAX];
-    let long = |count: usize| SafePath::new(std::iter::repeat_n(&wide[..], count));
+    let long = |count: usize| portable(std::iter::repeat_n(&wide[..], count));
     let fit = PATH_BYTES_MAX / (COMPONENT_BYTES_MAX + 1);
     assert_eq!(long(fit).unwrap().as_str().len(), fit * 256 - 1);
     assert_eq!(long(fit + 1), Err(PathError::TooLong));
@@ -502,7 +507,7 @@ fn depth_and_total_length_are_bounded() {
 
 #[test]
 fn components_and_path_agree() {
-    let path = SafePath::new([&b"a"[..], b"b:c", b"d"]).unwrap();
+    let path = portable([&b"a"[..], b"b:c", b"d"]).unwrap();
     assert_eq!(path.components().collect::<Vec<_>>(), ["a", "b_c", "d"]);
     assert_eq!(path.as_path(), std::path::Path::new("a/b_c/d"));
     assert!(path.as_path().is_relative());
@@ -511,8 +516,22 @@ fn components_and_path_agree() {
 }
 
 #[test]
+fn names_that_only_windows_reserves_are_kept_elsewhere() {
+    let ordinary = [
+        "aux.c", "CON", "What?", "a:b", "<x>|\"*", "ends. ", "...", "COM1.txt",
+    ];
+    for name in ordinary {
+        let unix = SafePath::with_rules(NameRules::Unix, [name.as_bytes()]).unwrap();
+        assert_eq!(unix.as_str(), name);
+        assert_ne!(portable([name.as_bytes()]).unwrap().as_str(), name);
+    }
+    let hostile = SafePath::with_rules(NameRules::Unix, [&b"a\x1b\xff\xe2\x80\xae?"[..]]).unwrap();
+    assert_eq!(hostile.as_str(), "a_\u{fffd}_?");
+}
+
+#[test]
 fn refusals_quote_the_name_safely() {
-    let error = SafePath::new([&b"\x1b[2J\xe2\x80\xae/x"[..]]).unwrap_err();
+    let error = portable([&b"\x1b[2J\xe2\x80\xae/x"[..]]).unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("[2J") && !message.contains(['\x1b', '\u{202e}']),
@@ -538,17 +557,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
+    fn rules_refuse_the_same_and_unix_keeps_what_is_utf8_and_plain(
+        components in prop::collection::vec(tricky_bytes(), 0..4)
+    ) {
+        let names = || components.iter().map(Vec::as_slice);
+        let unix = SafePath::with_rules(NameRules::Unix, names());
+        prop_assert_eq!(unix.is_ok(), portable(names()).is_ok());
+        if let Ok(path) = unix {
+            let normal = |c| matches!(c, std::path::Component::Normal(_));
+            prop_assert!(path.as_path().components().all(normal));
+            prop_assert_eq!(path.as_path().components().count(), components.len());
+            prop_assert!(path.components().all(|c| c.len() <= COMPONENT_BYTES_MAX));
+        }
+    }
+
+    #[test]
     fn any_bytes_are_refused_or_become_safe(
         components in prop::collection::vec(tricky_bytes(), 0..4)
     ) {
         let refs = components.iter().map(Vec::as_slice);
-        if let Ok(path) = SafePath::new(refs) {
+        if let Ok(path) = portable(refs) {
             prop_assert_eq!(path.components().count(), components.len());
             prop_assert!(path.components().all(is_safe), "{}", path);
             prop_assert!(path.as_path().is_relative());
             let normal = |c| matches!(c, std::path::Component::Normal(_));
             prop_assert!(path.as_path().components().all(normal));
-            let again = SafePath::new(path.components().map(str::as_bytes));
+            let again = portable(path.components().map(str::as_bytes));
             prop_assert_eq!(again, Ok(path));
         } else {
             let refused = |c: &Vec<u8>| {
