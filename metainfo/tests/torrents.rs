@@ -562,7 +562,7 @@ fn names_that_lead_elsewhere_are_refused() {
 #[test]
 fn names_are_mended_and_told_apart() {
     let files = [
-        file(1, &["NUL"]),
+        file(1, &["\x1bNUL"]),
         file(1, &["A", "b"]),
         file(1, &["a", "B"]),
         file(1, &["a"]),
