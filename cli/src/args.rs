@@ -1,0 +1,391 @@
+//! What was typed. Each option is here with the help that teaches it, and nothing is looked up.
+//!
+//! `config` turns these into what is meant. Knows nothing of files, sockets or torrents.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use structopt::StructOpt;
+use structopt::clap::{AppSettings, Shell};
+
+use crate::units::{Rate, Size};
+
+const UNITS: &str = "\
+UNITS:
+    Sizes: 16KiB, 1MiB, 1.5GiB are powers of 1024; 10MB, 500kB powers of 1000; 16384 is bytes.
+    Rates: the same with or without /s, in bytes: 5MiB/s.";
+
+const STATUS: &str = "\
+EXIT STATUS:
+    0 done   1 failed   2 wrong usage   130 interrupted before it was complete
+
+ENVIRONMENT:
+    NO_COLOR   when set, no colours
+    SHOAL_LOG  what is logged, instead of -v: error, warn, info, debug, shoal_peer=debug";
+
+/// Makes, tracks and moves torrents.
+///
+/// Begin with `shoal demo`: it runs a tracker and three clients on this machine. Then
+/// `shoal create FILE URL`, `shoal tracker FILE.torrent` and `shoal client FILE.torrent`.
+#[derive(Debug, StructOpt)]
+#[structopt(
+    name = "shoal",
+    after_help = STATUS,
+    global_settings = &[
+        AppSettings::ColorNever,
+        AppSettings::DeriveDisplayOrder,
+        AppSettings::UnifiedHelpMessage,
+        AppSettings::VersionlessSubcommands,
+    ],
+    settings = &[AppSettings::SubcommandRequiredElseHelp]
+)]
+pub(crate) struct Args {
+    /// What to do.
+    #[structopt(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, StructOpt)]
+pub(crate) enum Command {
+    /// Makes a .torrent of a file or a folder
+    Create(Create),
+    /// Runs a tracker: tells clients of each other
+    Tracker(Tracker),
+    /// Downloads what a .torrent names, then seeds it until Ctrl+C
+    #[structopt(visible_alias = "get")]
+    Client(Client),
+    /// Shows what a .torrent holds
+    Show(Show),
+    /// Checks the files on disk against a .torrent
+    Verify(Verify),
+    /// Prints the magnet link of a .torrent
+    Magnet(Magnet),
+    /// Prints the completions for a shell
+    Completions(Completions),
+    /// Runs a whole swarm on this machine: one tracker, one seeder, some downloaders
+    Demo(Demo),
+}
+
+impl Command {
+    /// Whether events were asked for.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Create(args) => args.json,
+            Self::Tracker(args) => args.json,
+            Self::Client(args) => args.json,
+            Self::Show(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Magnet(_) | Self::Completions(_) | Self::Demo(_) => false,
+        }
+    }
+
+    /// How often `-v` was given.
+    pub(crate) fn verbosity(&self) -> u8 {
+        match self {
+            Self::Create(args) => args.verbose,
+            Self::Tracker(args) => args.verbose,
+            Self::Client(args) => args.verbose,
+            Self::Verify(args) => args.verbose,
+            Self::Demo(args) => args.verbose,
+            Self::Show(_) | Self::Magnet(_) | Self::Completions(_) => 0,
+        }
+    }
+}
+
+const CREATE_EXAMPLES: &str = "\
+EXAMPLES:
+    shoal create holiday.mkv http://tracker.example:6969/announce
+    shoal create photos/ http://a.example/announce udp://b.example:6969 --piece-length 1MiB
+
+A folder's files are taken in the order of their names. Hidden ones (.name) are left out unless
+--include-hidden, symbolic links always; what is left out is named. The .torrent appears whole or
+not at all.";
+
+/// `shoal create`.
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = CREATE_EXAMPLES)]
+pub(crate) struct Create {
+    /// The file or folder to share
+    #[structopt(value_name = "PATH", parse(from_os_str))]
+    pub(crate) path: PathBuf,
+    /// Announce URLs (http, https or udp), each a tier of its own: the first is asked first
+    #[structopt(value_name = "TRACKER_URL", required = true)]
+    pub(crate) trackers: Vec<String>,
+    /// Writes here instead of <name>.torrent in the current folder
+    #[structopt(short, long, value_name = "FILE", parse(from_os_str))]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrites a .torrent that is there already
+    #[structopt(short, long)]
+    pub(crate) force: bool,
+    /// Bytes in a piece, a power of two from 16KiB up; chosen for 1,000 to 2,000 pieces otherwise
+    #[structopt(long, value_name = "SIZE")]
+    pub(crate) piece_length: Option<Size>,
+    /// Peers are to be found by these trackers alone (BEP 27)
+    #[structopt(long)]
+    pub(crate) private: bool,
+    /// A remark for people
+    #[structopt(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Where the torrent comes from; makes its info hash another one
+    #[structopt(long, value_name = "TEXT")]
+    pub(crate) source: Option<String>,
+    /// An HTTP address of the same content (BEP 19); repeat for several
+    #[structopt(long = "web-seed", value_name = "URL", number_of_values = 1)]
+    pub(crate) web_seeds: Vec<String>,
+    /// Leaves out the date of creation: the same input gives the same bytes
+    #[structopt(long)]
+    pub(crate) no_date: bool,
+    /// Takes hidden files (.name) of a folder too
+    #[structopt(long)]
+    pub(crate) include_hidden: bool,
+    /// One JSON event a line on standard output; see docs/json-events.md
+    #[structopt(long)]
+    pub(crate) json: bool,
+    /// Logs more to standard error; -vv everything
+    #[structopt(short, long, parse(from_occurrences))]
+    pub(crate) verbose: u8,
+}
+
+const TRACKER_EXAMPLES: &str = "\
+EXAMPLES:
+    shoal tracker holiday.mkv.torrent       serves this torrent, where its announce URL says
+    shoal tracker                           serves any torrent on 0.0.0.0:6969
+    shoal tracker --listen 127.0.0.1:0      on a free port, which it prints";
+
+/// `shoal tracker`.
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = TRACKER_EXAMPLES)]
+pub(crate) struct Tracker {
+    /// Serve these torrents and no others; without any, serve every info hash
+    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    pub(crate) torrents: Vec<PathBuf>,
+    /// Listen here: ADDRESS:PORT, [IPV6]:PORT or a port for all addresses; repeat for several
+    #[structopt(long, value_name = "ADDR", number_of_values = 1)]
+    pub(crate) listen: Vec<String>,
+    /// Seconds that clients are told to wait between announces
+    #[structopt(long, value_name = "SECONDS", default_value = "1800")]
+    pub(crate) interval: u32,
+    /// Seconds between two logs of the status; 0 for none but at news
+    #[structopt(long, value_name = "SECONDS", default_value = "30")]
+    pub(crate) status_every: u32,
+    /// Believe the `ip` parameter and X-Forwarded-For: only behind a proxy of your own
+    #[structopt(long)]
+    pub(crate) trust_forwarded_for: bool,
+    /// One JSON event a line on standard output; see docs/json-events.md
+    #[structopt(long)]
+    pub(crate) json: bool,
+    /// Logs more to standard error; -vv everything
+    #[structopt(short, long, parse(from_occurrences))]
+    pub(crate) verbose: u8,
+}
+
+const CLIENT_EXAMPLES: &str = "\
+EXAMPLES:
+    shoal client holiday.mkv.torrent                      into the current folder, port 6881
+    shoal get holiday.mkv.torrent 0 --exit-when-complete  any free port, ends when it is whole
+    shoal client a.torrent --dir /srv --max-upload 2MiB/s
+
+What is in the folder already is checked and kept. Ctrl+C stops: the trackers are told, everything
+is written. A second Ctrl+C ends at once.";
+
+/// `shoal client`.
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = CLIENT_EXAMPLES)]
+pub(crate) struct Client {
+    /// The .torrent file
+    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    pub(crate) torrent: PathBuf,
+    /// The port that peers reach us at; 0 for any free one
+    #[structopt(value_name = "PORT", default_value = "6881")]
+    pub(crate) port: u16,
+    /// The folder that holds, or shall hold, the content [default: the current folder]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub(crate) dir: Option<PathBuf>,
+    /// Ends as soon as everything is here, instead of seeding
+    #[structopt(long)]
+    pub(crate) exit_when_complete: bool,
+    /// Connect to this peer, ADDRESS:PORT; repeat for several
+    #[structopt(long = "peer", value_name = "ADDR", number_of_values = 1)]
+    pub(crate) peers: Vec<String>,
+    /// Asks no tracker
+    #[structopt(long)]
+    pub(crate) no_tracker: bool,
+    /// Sends at most this much a second: 5MiB/s, 500kB/s
+    #[structopt(long, value_name = "RATE")]
+    pub(crate) max_upload: Option<Rate>,
+    /// Takes at most this much a second: 5MiB/s, 500kB/s
+    #[structopt(long, value_name = "RATE")]
+    pub(crate) max_download: Option<Rate>,
+    /// One JSON event a line on standard output; see docs/json-events.md
+    #[structopt(long)]
+    pub(crate) json: bool,
+    /// With --json: an event for each verified piece too
+    #[structopt(long, requires = "json")]
+    pub(crate) json_pieces: bool,
+    /// Logs more to standard error; -vv everything
+    #[structopt(short, long, parse(from_occurrences))]
+    pub(crate) verbose: u8,
+}
+
+/// `shoal show`.
+#[derive(Debug, StructOpt)]
+pub(crate) struct Show {
+    /// The .torrent file
+    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    pub(crate) torrent: PathBuf,
+    /// One JSON object on standard output; see docs/json-events.md
+    #[structopt(long)]
+    pub(crate) json: bool,
+}
+
+/// `shoal verify`.
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "Exits 0 when everything is there and good, otherwise 1.")]
+pub(crate) struct Verify {
+    /// The .torrent file
+    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    pub(crate) torrent: PathBuf,
+    /// The folder that holds the content [default: the current folder]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub(crate) dir: Option<PathBuf>,
+    /// One JSON event a line on standard output; see docs/json-events.md
+    #[structopt(long)]
+    pub(crate) json: bool,
+    /// Logs more to standard error; -vv everything
+    #[structopt(short, long, parse(from_occurrences))]
+    pub(crate) verbose: u8,
+}
+
+/// `shoal magnet`.
+#[derive(Debug, StructOpt)]
+pub(crate) struct Magnet {
+    /// The .torrent file
+    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    pub(crate) torrent: PathBuf,
+}
+
+/// `shoal completions`.
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = "\
+EXAMPLES:
+    shoal completions bash > ~/.local/share/bash-completion/completions/shoal
+    shoal completions fish > ~/.config/fish/completions/shoal.fish")]
+pub(crate) struct Completions {
+    /// Which shell
+    #[structopt(value_name = "SHELL", possible_values = &Shell::variants())]
+    pub(crate) shell: Shell,
+}
+
+/// `shoal demo`.
+#[derive(Debug, StructOpt)]
+#[structopt(after_help = UNITS)]
+pub(crate) struct Demo {
+    /// Bytes of the random file that is shared
+    #[structopt(long, value_name = "SIZE", default_value = "10MB")]
+    pub(crate) size: Size,
+    /// Clients that download; one more seeds
+    #[structopt(long, value_name = "N", default_value = "2")]
+    pub(crate) peers: u16,
+    /// Keeps the folder with all copies and logs, and prints where it is
+    #[structopt(long)]
+    pub(crate) keep: bool,
+    /// Logs more to standard error; -vv everything
+    #[structopt(short, long, parse(from_occurrences))]
+    pub(crate) verbose: u8,
+}
+
+impl Args {
+    /// Reads a command line, program name first.
+    ///
+    /// # Errors
+    /// What clap has to say: also when it is help or the version that was asked for.
+    pub(crate) fn read(
+        line: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, structopt::clap::Error> {
+        Self::from_iter_safe(line)
+    }
+
+    /// The script that lets `shell` complete our commands.
+    pub(crate) fn completions(shell: Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        Self::clap().gen_completions_to("shoal", shell, &mut script);
+        script
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use structopt::clap::ErrorKind;
+
+    fn read(line: &str) -> Result<Args, ErrorKind> {
+        let words = format!("shoal {line}");
+        Args::read(words.split_whitespace().map(OsString::from)).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn every_option_of_the_contract_is_taken() {
+        for line in [
+            "create p http://t/a udp://u:1 -o f --piece-length 16KiB --private --comment c \
+             --source s --web-seed http://w/1 --web-seed http://w/2 --no-date --json \
+             --include-hidden --force",
+            "create --web-seed http://w p http://t/a",
+            "tracker",
+            "tracker a b --listen 1.2.3.4:5 --listen [::1]:6 --interval 60 --status-every 5 --json \
+             --trust-forwarded-for",
+            "client t",
+            "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker \
+             --max-upload 5MiB/s --max-download 1MB --json --json-pieces -v",
+            "client -vv --peer 1.2.3.4:5 t 7000",
+            "get t",
+            "show t --json",
+            "verify t --dir d --json",
+            "magnet t",
+            "completions bash",
+            "completions zsh",
+            "completions fish",
+            "demo --size 1MiB --peers 3 --keep",
+        ] {
+            assert!(read(line).is_ok(), "{line}: {:?}", read(line).err());
+        }
+    }
+
+    #[test]
+    fn client_port_is_6881_unless_given() {
+        let Ok(Args {
+            command: Command::Client(client),
+        }) = read("client t")
+        else {
+            panic!("no client");
+        };
+        assert_eq!(client.port, 6881);
+        assert!(client.peers.is_empty());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "",
+            "create",
+            "create p",
+            "create p http://t --piece-length many",
+            "client",
+            "client t 70000",
+            "client t 0 --max-upload 5M",
+            "client t --json-pieces",
+            "completions vi",
+            "demo --peers -1",
+            "swim",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_no_mistakes() {
+        assert_eq!(read("--help").unwrap_err(), ErrorKind::HelpDisplayed);
+        assert_eq!(read("client --help").unwrap_err(), ErrorKind::HelpDisplayed);
+        assert_eq!(read("--version").unwrap_err(), ErrorKind::VersionDisplayed);
+    }
+}

@@ -1,0 +1,210 @@
+//! `shoal client`: checks what is here, downloads what is missing, seeds until it is stopped.
+//!
+//! Listens to one torrent of an engine and to the signals; `view` shows what they say. Knows
+//! nothing of peers and pieces: the engine does the work.
+
+mod view;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_std::task;
+use futures_lite::future::or;
+use shoal_metainfo::Torrent;
+use shoal_peer::{AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle};
+use shoal_peer::{TorrentConfig, TorrentSnapshot};
+
+use self::view::View;
+use crate::error::Error;
+use crate::render::Mode;
+use crate::signals::Interrupt;
+use crate::{args, config, torrent_file};
+
+/// Between two looks at how things stand. Source: docs/json-events.md, `progress`.
+const TICK: Duration = Duration::from_secs(1);
+/// The same while the line is live. Ours: it moves while one looks.
+const TICK_LIVE: Duration = Duration::from_millis(250);
+/// For the end in good order: the trackers have 3 s of it, the rest is for the disk.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Why the client could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// It could not listen, or the like.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The torrent could not be taken up.
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// The torrent ended by itself.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// What is meant.
+struct Config {
+    torrent: Arc<Torrent>,
+    port: u16,
+    dir: PathBuf,
+    exit_when_complete: bool,
+    with_pieces: bool,
+    mode: Mode,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// [`Error::Interrupted`] when it was stopped before it was complete.
+pub(crate) fn run(args: args::Client) -> Result<(), Error> {
+    let torrent = Arc::new(torrent_file::read(&args.torrent)?);
+    let mut peers = Vec::new();
+    for peer in &args.peers {
+        peers.extend(config::peer_addresses(peer)?);
+    }
+    let dir = config::folder(args.dir.as_deref());
+    let torrent_config = TorrentConfig {
+        dir: dir.clone(),
+        peers,
+        use_trackers: !args.no_tracker,
+        upload_bytes_per_s: args.max_upload.map(|rate| rate.0),
+        download_bytes_per_s: args.max_download.map(|rate| rate.0),
+        ..TorrentConfig::default()
+    };
+    let config = Config {
+        torrent,
+        port: args.port,
+        dir,
+        exit_when_complete: args.exit_when_complete,
+        with_pieces: args.json_pieces,
+        mode: Mode::pick(args.json),
+    };
+    let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
+    task::block_on(serve(&config, torrent_config, &interrupt))
+}
+
+async fn serve(
+    config: &Config,
+    torrent_config: TorrentConfig,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let engine = Engine::start(EngineConfig::on_port(config.port)).map_err(ClientError::from)?;
+    let port = engine.local_addrs().first().map_or(0, SocketAddr::port);
+    let handle = match engine.add(Arc::clone(&config.torrent), torrent_config) {
+        Ok(handle) => handle,
+        Err(error) => {
+            engine.stop(STOP_MAX).await;
+            return Err(ClientError::from(error).into());
+        }
+    };
+    let mut client = Client {
+        events: handle.events(),
+        handle,
+        complete: false,
+        exit_when_complete: config.exit_when_complete,
+    };
+    let mut view = View::new(config.mode, &config.torrent, config.with_pieces);
+    let end = match view.started(port, &config.dir) {
+        Ok(()) => client.watch(&mut view, interrupt).await,
+        Err(error) => Err(Error::Output(error)),
+    };
+    engine.stop(STOP_MAX).await;
+    client.finish(&mut view, end).await
+}
+
+/// One torrent that is watched.
+struct Client {
+    handle: Handle,
+    events: Events,
+    complete: bool,
+    exit_when_complete: bool,
+}
+
+/// What comes next.
+enum Next {
+    Event(Option<Event>),
+    Tick,
+    Interrupted,
+}
+
+impl Client {
+    /// Shows what happens until it shall end.
+    async fn watch(&mut self, view: &mut View, interrupt: &Interrupt) -> Result<(), Error> {
+        let tick = match view.is_live() {
+            true => TICK_LIVE,
+            false => TICK,
+        };
+        let mut next_tick = Instant::now() + tick;
+        loop {
+            match self.next(next_tick, interrupt).await {
+                Next::Interrupted => return Ok(()),
+                Next::Tick => {
+                    next_tick = Instant::now() + tick;
+                    if let Some(snapshot) = self.handle.snapshot().await {
+                        view.progress(&snapshot).map_err(Error::Output)?;
+                    }
+                }
+                Next::Event(None | Some(Event::Stopped)) => return Ok(()),
+                Next::Event(Some(Event::Failed(failure))) => {
+                    return Err(ClientError::from(failure).into());
+                }
+                Next::Event(Some(Event::Complete)) => {
+                    self.complete = true;
+                    let snapshot = self.handle.snapshot().await;
+                    view.complete(snapshot.as_ref()).map_err(Error::Output)?;
+                    if self.exit_when_complete {
+                        return Ok(());
+                    }
+                }
+                Next::Event(Some(event)) => {
+                    let snapshot = match event {
+                        Event::Checked { .. } => self.handle.snapshot().await,
+                        _ => None,
+                    };
+                    view.event(&event, snapshot.as_ref())
+                        .map_err(Error::Output)?;
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self, tick: Instant, interrupt: &Interrupt) -> Next {
+        let wait = tick.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            return Next::Tick;
+        }
+        let interrupted = async {
+            interrupt.raised().await;
+            Next::Interrupted
+        };
+        let ticked = async {
+            task::sleep(wait).await;
+            Next::Tick
+        };
+        let event = async { Next::Event(self.events.next().await) };
+        or(interrupted, or(ticked, event)).await
+    }
+
+    /// The last word: how it stands, and what it means.
+    async fn finish(self, view: &mut View, end: Result<(), Error>) -> Result<(), Error> {
+        let snapshot: Option<TorrentSnapshot> = self.handle.snapshot().await;
+        match end {
+            Ok(()) => {}
+            // Nobody reads any more, which asks for the end like a signal.
+            Err(error) if error.is_reader_gone() => {}
+            Err(error) => return Err(error),
+        }
+        match view.stopped(snapshot.as_ref(), self.complete) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(Error::Output(error));
+            }
+            _ => {}
+        }
+        match self.complete {
+            true => Ok(()),
+            false => Err(Error::Interrupted),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What the client shows: lines for people or events for programs, never both.
+//!
+//! Schema of the events: docs/json-events.md. Decides nothing but what is worth saying.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use shoal_metainfo::Torrent;
+use shoal_peer::{Event, State, TorrentSnapshot};
+use shoal_swarm::io::{Event as SwarmEvent, Snapshot};
+
+use crate::render::line::Line;
+use crate::render::text::Printable;
+use crate::render::{self, Mode, json};
+use crate::units::{Bytes, PerSecond, Time, rate};
+
+/// Between two plain lines of a client that only seeds. Ours: a log of a day stays readable.
+const SEEDING_EVERY: Duration = Duration::from_secs(60);
+/// Between two `checking` events. Source: docs/json-events.md.
+const CHECKING_EVERY: Duration = Duration::from_secs(1);
+/// Trackers whose last complaint is remembered. Source: metainfo's bound on trackers.
+const COMPLAINTS_MAX: usize = shoal_metainfo::limits::TRACKERS_MAX;
+
+/// Events. Schema: docs/json-events.md.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Told<'a> {
+    Started {
+        info_hash: String,
+        name: &'a str,
+        dir: String,
+        port: u16,
+        size: u64,
+        pieces: u32,
+        piece_length: u32,
+        files: usize,
+    },
+    Checking {
+        bytes: u64,
+        bytes_total: u64,
+    },
+    Checked {
+        have: u32,
+        pieces: u32,
+        bytes_have: u64,
+        bytes_total: u64,
+    },
+    Progress {
+        #[serde(flatten)]
+        state: Progress,
+    },
+    PeerConnected {
+        address: String,
+        client: String,
+    },
+    PieceVerified {
+        piece: u32,
+    },
+    Warning {
+        message: String,
+    },
+    Complete {
+        seconds: f64,
+        bytes_total: u64,
+        downloaded: u64,
+    },
+    Stopped {
+        complete: bool,
+        #[serde(flatten)]
+        state: Option<Progress>,
+    },
+}
+
+/// How things stand, as numbers.
+#[derive(Debug, Serialize)]
+struct Progress {
+    have: u32,
+    pieces: u32,
+    bytes_have: u64,
+    bytes_total: u64,
+    downloaded: u64,
+    uploaded: u64,
+    wasted: u64,
+    download_bytes_per_s: u64,
+    upload_bytes_per_s: u64,
+    eta_s: Option<u64>,
+    peers: usize,
+    seeds: usize,
+}
+
+impl Progress {
+    fn new(swarm: &Snapshot) -> Self {
+        Self {
+            have: swarm.pieces_have,
+            pieces: swarm.pieces,
+            bytes_have: swarm.bytes_have,
+            bytes_total: swarm.bytes_total,
+            downloaded: swarm.downloaded,
+            uploaded: swarm.uploaded,
+            wasted: swarm.wasted,
+            download_bytes_per_s: swarm.download_bytes_per_s,
+            upload_bytes_per_s: swarm.upload_bytes_per_s,
+            eta_s: swarm.eta.map(|eta| eta.as_secs()),
+            peers: swarm.peers.len(),
+            seeds: swarm.peers.iter().filter(|peer| peer.is_seed).count(),
+        }
+    }
+
+    /// For a live or plain line, behind the percentage.
+    fn line(&self) -> String {
+        let (down, up) = (self.download_bytes_per_s, self.upload_bytes_per_s);
+        let (peers, seeds) = (self.peers, self.seeds);
+        let up = format!("up {}", PerSecond(up));
+        if self.bytes_have == self.bytes_total {
+            return format!(
+                "seeding  {up}  {} sent  {peers} peers",
+                Bytes(self.uploaded)
+            );
+        }
+        let eta = self.eta_s.map_or_else(
+            || "?".to_owned(),
+            |eta| Time(Duration::from_secs(eta)).to_string(),
+        );
+        format!(
+            "{} of {}  down {}  {up}  ETA {eta}  {peers} peers, {seeds} seeds",
+            Bytes(self.bytes_have),
+            Bytes(self.bytes_total),
+            PerSecond(down)
+        )
+    }
+}
+
+/// What is shown of one torrent.
+pub(super) struct View {
+    mode: Mode,
+    with_pieces: bool,
+    torrent: Arc<Torrent>,
+    line: Line,
+    begun: Instant,
+    checking: Option<Instant>,
+    /// What each tracker last complained of: the same again is not said again.
+    complaints: HashMap<String, String>,
+}
+
+impl View {
+    pub(super) fn new(mode: Mode, torrent: &Arc<Torrent>, with_pieces: bool) -> Self {
+        let info = &torrent.info;
+        Self {
+            mode,
+            with_pieces,
+            line: Line::new(mode, &info.name, info.geometry.total()),
+            torrent: Arc::clone(torrent),
+            begun: Instant::now(),
+            checking: None,
+            complaints: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.mode == Mode::Live
+    }
+
+    pub(super) fn started(&self, port: u16, dir: &Path) -> io::Result<()> {
+        let info = &self.torrent.info;
+        let dir = dir.display().to_string();
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Started {
+                info_hash: self.torrent.info_hash.to_string(),
+                name: &info.name,
+                dir,
+                port,
+                size: info.geometry.total(),
+                pieces: info.geometry.pieces(),
+                piece_length: info.geometry.full_piece_length(),
+                files: info.files.len(),
+            });
+        }
+        let (name, size) = (Printable(&info.name), Bytes(info.geometry.total()));
+        let dir = Printable(&dir);
+        render::say(format_args!(
+            "{name} ({size}) in {dir}, peers on port {port}"
+        ))
+    }
+
+    pub(super) fn progress(&mut self, snapshot: &TorrentSnapshot) -> io::Result<()> {
+        if matches!(snapshot.state, State::Checking { .. }) {
+            return Ok(());
+        }
+        let state = Progress::new(&snapshot.swarm);
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Progress { state });
+        }
+        self.line.set(state.bytes_have, state.line());
+        Ok(())
+    }
+
+    /// Anything but the end and the completion.
+    pub(super) fn event(
+        &mut self,
+        event: &Event,
+        snapshot: Option<&TorrentSnapshot>,
+    ) -> io::Result<()> {
+        match event {
+            Event::Checking { done, total } => self.checking(*done, *total),
+            Event::Checked { have, pieces } => self.checked(*have, *pieces, snapshot),
+            Event::Swarm(event) => self.swarm_event(event),
+            Event::TrackerAnswered {
+                url,
+                peers,
+                warning,
+                ..
+            } => {
+                tracing::info!(url = %Printable(url), peers, "tracker answered");
+                self.complaints.remove(url);
+                match warning {
+                    Some(warning) => self.complain(url, warning),
+                    None => Ok(()),
+                }
+            }
+            Event::TrackerFailed { url, error } => self.complain(url, error),
+            Event::DiskFailed(error) => self.warn(&format!(
+                "{error}; nothing is downloaded until that works again"
+            )),
+            Event::DiskRecovered => self.warn("the disk works again"),
+            _ => Ok(()),
+        }
+    }
+
+    fn checking(&mut self, bytes: u64, bytes_total: u64) -> io::Result<()> {
+        if self.mode != Mode::Json {
+            self.line.set(bytes, "checking what is here");
+            return Ok(());
+        }
+        if self
+            .checking
+            .is_some_and(|told| told.elapsed() < CHECKING_EVERY)
+        {
+            return Ok(());
+        }
+        self.checking = Some(Instant::now());
+        json::emit(&Told::Checking { bytes, bytes_total })
+    }
+
+    fn checked(
+        &mut self,
+        have: u32,
+        pieces: u32,
+        snapshot: Option<&TorrentSnapshot>,
+    ) -> io::Result<()> {
+        let bytes_total = self.torrent.info.geometry.total();
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Checked {
+                have,
+                pieces,
+                bytes_have: snapshot.map_or(0, |snapshot| snapshot.swarm.bytes_have),
+                bytes_total,
+            });
+        }
+        render::say(format_args!("checked: {have} of {pieces} pieces are here"))
+    }
+
+    fn swarm_event(&self, event: &SwarmEvent) -> io::Result<()> {
+        match event {
+            SwarmEvent::PeerConnected {
+                address, peer_id, ..
+            } => {
+                let client = peer_id.client_name();
+                tracing::info!(%address, client, "peer connected");
+                self.emit(|| Told::PeerConnected {
+                    address: address.to_string(),
+                    client,
+                })
+            }
+            SwarmEvent::PieceVerified { piece } if self.with_pieces => {
+                self.emit(|| Told::PieceVerified { piece: piece.get() })
+            }
+            SwarmEvent::PieceFailed { piece } => {
+                tracing::info!(%piece, "piece failed its hash; it is fetched again");
+                Ok(())
+            }
+            SwarmEvent::PeerBanned { address, piece } => self.warn(&format!(
+                "{address} sent bad data for piece {piece}; it is not spoken to again"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn emit<'a>(&self, told: impl FnOnce() -> Told<'a>) -> io::Result<()> {
+        match self.mode {
+            Mode::Json => json::emit(&told()),
+            Mode::Live | Mode::Plain => Ok(()),
+        }
+    }
+
+    /// Says what a tracker complains of, once.
+    fn complain(&mut self, url: &str, complaint: &str) -> io::Result<()> {
+        if self
+            .complaints
+            .get(url)
+            .is_some_and(|last| last == complaint)
+        {
+            return Ok(());
+        }
+        if self.complaints.len() < COMPLAINTS_MAX {
+            self.complaints.insert(url.to_owned(), complaint.to_owned());
+        }
+        self.warn(&format!("tracker {url}: {complaint}"))
+    }
+
+    fn warn(&self, message: &str) -> io::Result<()> {
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Warning {
+                message: message.to_owned(),
+            });
+        }
+        render::note(Printable(message));
+        Ok(())
+    }
+
+    pub(super) fn complete(&mut self, snapshot: Option<&TorrentSnapshot>) -> io::Result<()> {
+        let span = self.begun.elapsed();
+        let bytes_total = self.torrent.info.geometry.total();
+        let downloaded = snapshot.map_or(0, |snapshot| snapshot.swarm.downloaded);
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Complete {
+                seconds: span.as_secs_f64(),
+                bytes_total,
+                downloaded,
+            });
+        }
+        self.line.calm_down(SEEDING_EVERY);
+        if downloaded == 0 {
+            return render::say("complete: everything is here");
+        }
+        let (time, bytes, rate) = (Time(span), Bytes(downloaded), rate(downloaded, span));
+        let rate = PerSecond(rate);
+        render::say(format_args!(
+            "complete after {time}: {bytes} downloaded, {rate}"
+        ))
+    }
+
+    pub(super) fn stopped(
+        &mut self,
+        snapshot: Option<&TorrentSnapshot>,
+        complete: bool,
+    ) -> io::Result<()> {
+        let state = snapshot.map(|snapshot| Progress::new(&snapshot.swarm));
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Stopped { complete, state });
+        }
+        let Some(state) = state else {
+            return render::say("stopped");
+        };
+        let (down, up) = (Bytes(state.downloaded), Bytes(state.uploaded));
+        let (have, pieces) = (state.have, state.pieces);
+        render::say(format_args!(
+            "stopped with {have} of {pieces} pieces: {down} downloaded, {up} uploaded"
+        ))
+    }
+}

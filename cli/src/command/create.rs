@@ -1,0 +1,259 @@
+//! `shoal create`: a .torrent of a file or a folder. BEP 3, 12, 19, 27.
+//!
+//! The .torrent is written aside and moved into its place, so it is there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde::Serialize;
+use shoal_metainfo::Torrent;
+use shoal_metainfo::create::{
+    CreateError, Draft, Hashes, Plan, ScanOptions, SkipReason, piece_length_for,
+};
+
+use crate::error::Error;
+use crate::render::text::Printable;
+use crate::render::{self, Mode, json, watch::watch};
+use crate::signals::Interrupt;
+use crate::torrent_file::TorrentFileError;
+use crate::units::{Bytes, Date};
+use crate::{args, config};
+
+/// Things left out that are named one by one. Ours: a screen.
+const SKIPPED_SHOWN: usize = 20;
+
+/// Events. Schema: docs/json-events.md.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    Started {
+        name: &'a str,
+        size: u64,
+        files: usize,
+        piece_length: u32,
+    },
+    Complete {
+        path: String,
+        info_hash: String,
+        name: &'a str,
+        size: u64,
+        files: usize,
+        piece_length: u32,
+        pieces: u32,
+        skipped: Vec<SkippedEntry>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct SkippedEntry {
+    path: String,
+    reason: &'static str,
+}
+
+/// Makes the .torrent.
+///
+/// # Errors
+/// [`Error`]; nothing is left behind then.
+pub(crate) fn run(args: args::Create) -> Result<(), Error> {
+    let trackers: Result<Vec<_>, _> = args
+        .trackers
+        .iter()
+        .map(|u| config::tracker_url(u))
+        .collect();
+    let web_seeds: Result<Vec<_>, _> = args.web_seeds.iter().map(|u| config::web_seed(u)).collect();
+    let piece_length = args.piece_length.map(config::piece_length).transpose()?;
+    let draft = Draft {
+        private: args.private,
+        comment: args.comment,
+        source: args.source,
+        web_seeds: web_seeds?,
+        created_by: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
+        creation_date: (!args.no_date).then(|| Date::now().0),
+        ..Draft::with_trackers(trackers?)
+    };
+    let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
+    let options = ScanOptions {
+        include_hidden: args.include_hidden,
+    };
+    let plan = Plan::scan(&args.path, options)?;
+    let output = args
+        .output
+        .unwrap_or_else(|| PathBuf::from(format!("{}.torrent", plan.name())));
+    check_output(&output, args.force)?;
+
+    let mode = Mode::pick(args.json);
+    let piece_length = piece_length.unwrap_or_else(|| piece_length_for(plan.total()));
+    if mode == Mode::Json {
+        started(&plan, piece_length)?;
+    }
+    let hashes = hash(&plan, piece_length, mode, &interrupt)?;
+    let bytes = draft.encode(&plan, &hashes);
+    // What others would refuse is refused here too: it is larger than anyone reads.
+    let torrent = Torrent::parse(&bytes).map_err(|source| TorrentFileError::Content {
+        path: output.clone(),
+        source,
+    })?;
+    if interrupt.is_raised() {
+        return Err(Error::Interrupted);
+    }
+    write(&output, &bytes, args.force)?;
+    match mode {
+        Mode::Json => complete(&plan, &torrent, &output),
+        Mode::Live | Mode::Plain => tell(&plan, &torrent, &output),
+    }
+    .map_err(Error::Output)
+}
+
+fn hash(
+    plan: &Plan,
+    piece_length: u32,
+    mode: Mode,
+    interrupt: &Interrupt,
+) -> Result<Hashes, CreateError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    watch(mode, plan.name(), plan.total(), |done: &AtomicU64| {
+        // Told from any thread and not in order: the greatest number counts.
+        let progress = |bytes| {
+            done.fetch_max(bytes, Ordering::Relaxed);
+        };
+        plan.hash(piece_length, threads, &progress, interrupt.flag())
+    })
+}
+
+/// Refuses before the work what would be refused after it.
+fn check_output(output: &Path, force: bool) -> Result<(), Error> {
+    match fs::symlink_metadata(output) {
+        Ok(metadata) if metadata.is_dir() => Err(Error::OutputIsFolder(output.to_owned())),
+        Ok(metadata) if force && !metadata.is_file() && !metadata.is_symlink() => {
+            Err(Error::OutputIsSpecial(output.to_owned()))
+        }
+        Ok(_) if !force => Err(Error::Exists(output.to_owned())),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = folder_of(output);
+            match fs::metadata(folder) {
+                Ok(_) => Ok(()),
+                Err(source) => Err(Error::Write {
+                    path: folder.to_owned(),
+                    source,
+                }),
+            }
+        }
+        Err(source) => Err(Error::Write {
+            path: output.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file that is gone when dropped, unless it was moved away.
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Writes aside, then moves: whole or not at all, and over nothing unless `force`.
+fn write(output: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists(output.to_owned()),
+        _ => Error::Write {
+            path: output.to_owned(),
+            source,
+        },
+    };
+    let aside = folder_of(output).join(format!(".shoal-{:016x}.part", fastrand::u64(..)));
+    let mut file = File::create_new(&aside).map_err(|source| Error::Write {
+        path: aside.clone(),
+        source,
+    })?;
+    let aside = Aside(aside);
+    file.write_all(bytes).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    if force {
+        return fs::rename(&aside.0, output).map_err(failed);
+    }
+    match renameat_with(CWD, &aside.0, CWD, output, RenameFlags::NOREPLACE) {
+        // Some file systems know no such flag; a link fails just as well when the name is taken.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&aside.0, output),
+        result => result.map_err(io::Error::from),
+    }
+    .map_err(failed)
+}
+
+fn started(plan: &Plan, piece_length: u32) -> Result<(), Error> {
+    json::emit(&Event::Started {
+        name: plan.name(),
+        size: plan.total(),
+        files: plan.files().len(),
+        piece_length,
+    })
+    .map_err(Error::Output)
+}
+
+fn complete(plan: &Plan, torrent: &Torrent, output: &Path) -> io::Result<()> {
+    let geometry = &torrent.info.geometry;
+    let skipped = plan.skipped().iter().map(|skipped| SkippedEntry {
+        path: skipped.path.display().to_string(),
+        reason: reason(skipped.reason).0,
+    });
+    json::emit(&Event::Complete {
+        path: output.display().to_string(),
+        info_hash: torrent.info_hash.to_string(),
+        name: plan.name(),
+        size: plan.total(),
+        files: plan.files().len(),
+        piece_length: geometry.full_piece_length(),
+        pieces: geometry.pieces(),
+        skipped: skipped.collect(),
+    })
+}
+
+fn tell(plan: &Plan, torrent: &Torrent, output: &Path) -> io::Result<()> {
+    for skipped in plan.skipped().iter().take(SKIPPED_SHOWN) {
+        let path = skipped.path.display().to_string();
+        let reason = reason(skipped.reason).1;
+        render::note(format_args!("left out, {reason}: {}", Printable(&path)));
+    }
+    if let Some(more) = plan.skipped().len().checked_sub(SKIPPED_SHOWN + 1) {
+        render::note(format_args!("left out: {} more", more + 1));
+    }
+    let geometry = &torrent.info.geometry;
+    let files = plan.files().len();
+    let plural = if files == 1 { "" } else { "s" };
+    render::say(format_args!("info hash  {}", torrent.info_hash))?;
+    render::say(format_args!(
+        "size       {} ({} bytes) in {files} file{plural}",
+        Bytes(plan.total()),
+        plan.total()
+    ))?;
+    render::say(format_args!(
+        "pieces     {} of {}",
+        geometry.pieces(),
+        Bytes(u64::from(geometry.full_piece_length()))
+    ))?;
+    let output = output.display().to_string();
+    render::say(format_args!("path       {}", Printable(&output)))
+}
+
+/// Why something is left out, for programs and for people.
+fn reason(reason: SkipReason) -> (&'static str, &'static str) {
+    match reason {
+        SkipReason::Hidden => ("hidden", "hidden (--include-hidden takes it)"),
+        SkipReason::Symlink => ("symlink", "a symbolic link"),
+        SkipReason::Special => ("special", "neither file nor folder"),
+    }
+}

@@ -1,0 +1,185 @@
+//! `shoal tracker`: tells clients of each other over HTTP. BEP 3, 7, 23, 48.
+//!
+//! Decides where to listen and which torrents to serve; the server does the rest, and `view` shows
+//! its table.
+
+mod view;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use async_std::task;
+use futures_lite::future::or;
+use shoal_metainfo::{InfoHash, Torrent};
+use shoal_tracker::server::{Server, ServerConfig, ServerEvent};
+
+use self::view::View;
+use crate::config::{self, TRACKER_ADDRESS, UsageError};
+use crate::error::Error;
+use crate::render::Mode;
+use crate::signals::Interrupt;
+use crate::{args, torrent_file};
+
+/// Between two status logs that news ask for. Ours: a crowd that starts is logged once a second.
+const NEWS_EVERY: Duration = Duration::from_secs(1);
+
+/// What is meant.
+struct Config {
+    listen: Vec<SocketAddr>,
+    /// The torrents that are served and their names; none for any.
+    torrents: BTreeMap<InfoHash, String>,
+    interval: Duration,
+    status_every: Option<Duration>,
+    trust_forwarded_for: bool,
+}
+
+impl Config {
+    fn new(args: &args::Tracker) -> Result<Self, Error> {
+        if args.interval == 0 {
+            return Err(UsageError::Interval.into());
+        }
+        let listen: Result<Vec<_>, _> = args
+            .listen
+            .iter()
+            .map(|address| config::listen_address(address))
+            .collect();
+        let mut listen = listen?;
+        let mut torrents = BTreeMap::new();
+        for (number, path) in args.torrents.iter().enumerate() {
+            let torrent = torrent_file::read(path)?;
+            if number == 0 && listen.is_empty() {
+                listen = addresses_of(&torrent, path)?;
+            }
+            torrents.insert(torrent.info_hash, torrent.info.name);
+        }
+        if listen.is_empty() {
+            listen = vec![TRACKER_ADDRESS];
+        }
+        Ok(Self {
+            listen,
+            torrents,
+            interval: Duration::from_secs(args.interval.into()),
+            status_every: (args.status_every > 0)
+                .then(|| Duration::from_secs(args.status_every.into())),
+            trust_forwarded_for: args.trust_forwarded_for,
+        })
+    }
+}
+
+/// Where the torrent's announce URL says.
+fn addresses_of(torrent: &Torrent, path: &Path) -> Result<Vec<SocketAddr>, UsageError> {
+    torrent
+        .trackers()
+        .find_map(config::announce_addresses)
+        .ok_or_else(|| UsageError::NoAnnounce(path.to_owned()))
+}
+
+/// Serves until it is stopped.
+///
+/// # Errors
+/// [`Error`] when it cannot begin.
+pub(crate) fn run(args: args::Tracker) -> Result<(), Error> {
+    let config = Config::new(&args)?;
+    let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
+    let mode = Mode::pick(args.json);
+    let result = task::block_on(serve(config, mode, &interrupt));
+    match result {
+        // Nobody reads any more, which asks for the end like a signal.
+        Err(error) if error.is_reader_gone() => Ok(()),
+        result => result,
+    }
+}
+
+async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), Error> {
+    let any = config.torrents.is_empty();
+    let server = Server::bind(ServerConfig {
+        listen: config.listen,
+        allowed: (!any).then(|| config.torrents.keys().copied().collect()),
+        interval: config.interval,
+        trust_forwarded_for: config.trust_forwarded_for,
+        ..ServerConfig::default()
+    })
+    .await?;
+    let addresses = server.local_addrs();
+    let server = server.spawn();
+    let events = server.events();
+    let mut view = View::new(mode, config.torrents);
+    view.started(&addresses).map_err(Error::Output)?;
+    let begun = Instant::now();
+    let mut next_status = config.status_every.map(|every| begun + every);
+    let mut last_news = None::<Instant>;
+    loop {
+        let news_due = view
+            .has_news()
+            .then(|| last_news.map_or(begun, |last| last + NEWS_EVERY));
+        let due = [next_status, news_due].into_iter().flatten().min();
+        match next(due, interrupt, async { events.recv().await.ok() }).await {
+            Next::Interrupted => break,
+            Next::Event(None) => break,
+            Next::Event(Some(event)) => view.event(&event).map_err(Error::Output)?,
+            Next::Due => {
+                let now = Instant::now();
+                let all = next_status.is_some_and(|next| now >= next);
+                if all {
+                    next_status = config.status_every.map(|every| now + every);
+                }
+                last_news = Some(now);
+                view.status(&server.snapshot(), all)
+                    .map_err(Error::Output)?;
+            }
+        }
+    }
+    server.stop().await;
+    view.stopped().map_err(Error::Output)
+}
+
+/// What comes next.
+enum Next {
+    Event(Option<ServerEvent>),
+    Due,
+    Interrupted,
+}
+
+async fn next(
+    due: Option<Instant>,
+    interrupt: &Interrupt,
+    event: impl Future<Output = Option<ServerEvent>>,
+) -> Next {
+    let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
+    if wait == Some(Duration::ZERO) {
+        return Next::Due;
+    }
+    let interrupted = async {
+        interrupt.raised().await;
+        Next::Interrupted
+    };
+    let due = async {
+        match wait {
+            Some(wait) => task::sleep(wait).await,
+            None => std::future::pending().await,
+        }
+        Next::Due
+    };
+    let event = async { Next::Event(event.await) };
+    or(interrupted, or(due, event)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+
+    #[test]
+    fn without_torrents_it_serves_any_on_the_usual_port() {
+        let args = Args::read(["shoal", "tracker"].map(Into::into)).unwrap();
+        let Command::Tracker(args) = args.command else {
+            panic!("no tracker");
+        };
+        let config = Config::new(&args).unwrap();
+        assert_eq!(config.listen, ["0.0.0.0:6969".parse().unwrap()]);
+        assert!(config.torrents.is_empty());
+        assert_eq!(config.status_every, Some(Duration::from_secs(30)));
+    }
+}

@@ -1,0 +1,254 @@
+//! What the tracker shows: its table, for people or for programs.
+//!
+//! Schema of the events: docs/json-events.md. Knows nothing of how announces come.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde::Serialize;
+use shoal_metainfo::InfoHash;
+use shoal_tracker::registry::{PeerSnapshot, RegistrySnapshot, TorrentSnapshot};
+use shoal_tracker::server::ServerEvent;
+
+use crate::render::text::Printable;
+use crate::render::{self, Mode, json};
+use crate::units::{Bytes, Date, Time};
+
+/// Events. Schema: docs/json-events.md.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Told<'a> {
+    Started {
+        listen: Vec<String>,
+        announce: Vec<String>,
+        any: bool,
+        torrents: Vec<Named<'a>>,
+    },
+    Announce {
+        kind: &'static str,
+        info_hash: String,
+        name: Option<&'a str>,
+        address: String,
+        client: String,
+    },
+    Status {
+        torrents: Vec<Torrent<'a>>,
+    },
+    Stopped {},
+}
+
+#[derive(Debug, Serialize)]
+struct Named<'a> {
+    info_hash: String,
+    name: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Torrent<'a> {
+    info_hash: String,
+    name: Option<&'a str>,
+    seeders: usize,
+    leechers: usize,
+    completed: u32,
+    peers: Vec<Peer>,
+}
+
+#[derive(Debug, Serialize)]
+struct Peer {
+    address: String,
+    client: String,
+    left: u64,
+    uploaded: u64,
+    downloaded: u64,
+    last_seen_s: u64,
+}
+
+impl Peer {
+    fn new(peer: &PeerSnapshot) -> Self {
+        Self {
+            address: peer.address.to_string(),
+            client: peer.peer_id.client_name(),
+            left: peer.left,
+            uploaded: peer.uploaded,
+            downloaded: peer.downloaded,
+            last_seen_s: peer.last_seen.as_secs(),
+        }
+    }
+}
+
+/// What is shown of one tracker.
+pub(super) struct View {
+    mode: Mode,
+    names: BTreeMap<InfoHash, String>,
+    /// Torrents of which something was heard since the last status.
+    news: BTreeSet<InfoHash>,
+}
+
+impl View {
+    pub(super) fn new(mode: Mode, names: BTreeMap<InfoHash, String>) -> Self {
+        Self {
+            mode,
+            names,
+            news: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    pub(super) fn started(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+        let announce = addresses.iter().map(|&address| announce_url(address));
+        if self.mode == Mode::Json {
+            let torrents = self.names.iter().map(|(info_hash, name)| Named {
+                info_hash: info_hash.to_string(),
+                name,
+            });
+            return json::emit(&Told::Started {
+                listen: addresses.iter().map(SocketAddr::to_string).collect(),
+                announce: announce.collect(),
+                any: self.names.is_empty(),
+                torrents: torrents.collect(),
+            });
+        }
+        for (address, announce) in addresses.iter().zip(announce) {
+            render::say(format_args!(
+                "listening on {address}; announce URL {announce}"
+            ))?;
+        }
+        if self.names.is_empty() {
+            render::say("no torrent was named: any info hash is served")?;
+        }
+        for (info_hash, name) in &self.names {
+            render::say(format_args!("serving {info_hash}  {}", Printable(name)))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn event(&mut self, event: &ServerEvent) -> io::Result<()> {
+        let (kind, info_hash, address, peer_id) = match *event {
+            ServerEvent::Started {
+                info_hash,
+                address,
+                peer_id,
+            } => ("started", info_hash, address, peer_id),
+            ServerEvent::Completed {
+                info_hash,
+                address,
+                peer_id,
+            } => ("completed", info_hash, address, peer_id),
+            ServerEvent::Stopped {
+                info_hash,
+                address,
+                peer_id,
+            } => ("stopped", info_hash, address, peer_id),
+        };
+        self.news.insert(info_hash);
+        let client = peer_id.client_name();
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Announce {
+                kind,
+                info_hash: info_hash.to_string(),
+                name: self.names.get(&info_hash).map(String::as_str),
+                address: address.to_string(),
+                client,
+            });
+        }
+        let (now, name) = (Date::now(), self.name(&info_hash));
+        render::say(format_args!("{now}  {kind}: {address} ({client}), {name}"))
+    }
+
+    /// The table: all of it, or what there is news of.
+    pub(super) fn status(&mut self, table: &RegistrySnapshot, all: bool) -> io::Result<()> {
+        let news = std::mem::take(&mut self.news);
+        let wanted = |torrent: &&TorrentSnapshot| all || news.contains(&torrent.info_hash);
+        let torrents = table.torrents.iter().filter(wanted);
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Status {
+                torrents: torrents.map(|torrent| self.torrent(torrent)).collect(),
+            });
+        }
+        if table.torrents.is_empty() {
+            return render::say(format_args!("{}  status: no peers yet", Date::now()));
+        }
+        torrents
+            .into_iter()
+            .try_for_each(|torrent| self.tell(torrent))
+    }
+
+    pub(super) fn stopped(&self) -> io::Result<()> {
+        match self.mode {
+            Mode::Json => json::emit(&Told::Stopped {}),
+            Mode::Live | Mode::Plain => render::say("stopped"),
+        }
+    }
+
+    fn torrent(&self, torrent: &TorrentSnapshot) -> Torrent<'_> {
+        Torrent {
+            info_hash: torrent.info_hash.to_string(),
+            name: self.names.get(&torrent.info_hash).map(String::as_str),
+            seeders: torrent.seeders,
+            leechers: torrent.leechers,
+            completed: torrent.completed,
+            peers: torrent.peers.iter().map(Peer::new).collect(),
+        }
+    }
+
+    fn tell(&self, torrent: &TorrentSnapshot) -> io::Result<()> {
+        let (now, name) = (Date::now(), self.name(&torrent.info_hash));
+        let (seeders, leechers) = (torrent.seeders, torrent.leechers);
+        let completed = torrent.completed;
+        render::say(format_args!(
+            "{now}  status: {name}: {seeders} seeders, {leechers} leechers, {completed} completed"
+        ))?;
+        for peer in &torrent.peers {
+            render::say(format_args!(
+                "    {:<21}  {:<24}  left {}, up {}, down {}, seen {} ago",
+                peer.address.to_string(),
+                peer.peer_id.client_name(),
+                Bytes(peer.left),
+                Bytes(peer.uploaded),
+                Bytes(peer.downloaded),
+                Time(peer.last_seen)
+            ))?;
+        }
+        let shown = torrent.peers.len();
+        if let Some(more @ 1..) = (seeders + leechers).checked_sub(shown) {
+            render::say(format_args!("    and {more} more"))?;
+        }
+        Ok(())
+    }
+
+    fn name(&self, info_hash: &InfoHash) -> String {
+        self.names
+            .get(info_hash)
+            .map_or_else(|| info_hash.to_string(), |name| Printable(name).to_string())
+    }
+}
+
+/// The URL that reaches an address; for all addresses, that of this machine itself.
+fn announce_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}/announce", SocketAddr::new(ip, address.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announce_url_is_one_that_can_be_reached() {
+        for (address, expect) in [
+            ("127.0.0.1:5", "http://127.0.0.1:5/announce"),
+            ("0.0.0.0:6969", "http://127.0.0.1:6969/announce"),
+            ("[::]:6969", "http://[::1]:6969/announce"),
+        ] {
+            assert_eq!(announce_url(address.parse().unwrap()), expect);
+        }
+    }
+}

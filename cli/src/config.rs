@@ -1,0 +1,292 @@
+//! What is meant: options checked and turned into the types that the rest works with.
+//!
+//! Addresses and URLs are parsed here, once; a mistake is a [`UsageError`] with a hint. Knows
+//! nothing of what the commands do with them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+
+use shoal_metainfo::limits::PIECE_LENGTH_MAX;
+use url::{Host, Url};
+
+use crate::units::{Bytes, Size};
+
+/// Shortest piece that one may ask for, bytes. Source: BEP 3: a piece below a block helps nobody.
+const PIECE_LENGTH_MIN: u32 = shoal_metainfo::BLOCK_LENGTH;
+/// Where a tracker without torrents listens. Source: the port that trackers have by custom.
+pub(crate) const TRACKER_ADDRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6969);
+/// Clients of one demo. Ours: each is a process of its own.
+pub(crate) const DEMO_PEERS_MAX: u16 = 100;
+
+/// A mistake on the command line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsageError {
+    /// No URL at all.
+    #[error(
+        "{url} is no tracker URL: {reason}\nWrite for example http://{host}/announce",
+        host = host_like(url)
+    )]
+    TrackerUrl {
+        /// As typed.
+        url: String,
+        /// Why not.
+        reason: url::ParseError,
+    },
+    /// A URL of another kind.
+    #[error("{url}: a tracker is reached by http, https or udp, not by {scheme:?}{hint}")]
+    TrackerScheme {
+        /// As typed.
+        url: String,
+        /// What stands before the colon.
+        scheme: String,
+        /// What may have been meant, with its punctuation.
+        hint: String,
+    },
+    /// `udp` has no port of its own.
+    #[error("{0} lacks its port; write udp://HOST:PORT")]
+    TrackerPort(String),
+    /// Not http, https or ftp.
+    #[error("{0} is no web seed; use an http or https URL of the content")]
+    WebSeed(String),
+    /// Not a power of two inside the bounds.
+    #[error(
+        "a piece of {0} is not possible; use a power of two from {min} to {max}",
+        min = Bytes(u64::from(PIECE_LENGTH_MIN)),
+        max = Bytes(u64::from(PIECE_LENGTH_MAX))
+    )]
+    PieceLength(Bytes),
+    /// `--listen` with something that is no address.
+    #[error("cannot listen on {0}: write ADDRESS:PORT, [IPV6]:PORT or a port alone")]
+    Listen(String),
+    /// A tracker is to listen where a torrent says, and it says nothing of use.
+    #[error("{0} names no http tracker, so where to listen is not clear; use --listen ADDR")]
+    NoAnnounce(PathBuf),
+    /// `--peer` with something that is no address.
+    #[error("{0} is no peer: write ADDRESS:PORT or [IPV6]:PORT")]
+    Peer(String),
+    /// `--interval 0`.
+    #[error("--interval 0 would have every client announce without end; use at least 1")]
+    Interval,
+    /// No downloaders, or too many processes.
+    #[error("--peers {0} is not possible; use 1 to {DEMO_PEERS_MAX}")]
+    DemoPeers(u16),
+    /// Nothing to share, or more than is sensible.
+    #[error("--size 0 leaves nothing to share")]
+    DemoSize,
+}
+
+/// An announce URL as it will stand in the torrent.
+///
+/// # Errors
+/// [`UsageError`] unless it is http, https or udp with a host.
+pub(crate) fn tracker_url(text: &str) -> Result<String, UsageError> {
+    let text = text.trim();
+    let scheme = |hint: &str| UsageError::TrackerScheme {
+        url: text.to_owned(),
+        scheme: text.split(':').next().unwrap_or_default().to_owned(),
+        hint: hint.to_owned(),
+    };
+    let url = Url::parse(text).map_err(|reason| UsageError::TrackerUrl {
+        url: text.to_owned(),
+        reason,
+    })?;
+    match url.scheme() {
+        "http" | "https" => {}
+        "udp" if url.port().is_none() => return Err(UsageError::TrackerPort(text.to_owned())),
+        "udp" => {}
+        "ws" | "wss" => return Err(scheme("\nWebTorrent trackers are not known to shoal")),
+        _ if !text.contains("://") => {
+            return Err(scheme(&format!("\nDid you mean http://{text} ?")));
+        }
+        _ => return Err(scheme("")),
+    }
+    match url.host() {
+        Some(Host::Domain("")) | None => Err(UsageError::TrackerUrl {
+            url: text.to_owned(),
+            reason: url::ParseError::EmptyHost,
+        }),
+        // `Url` drops tabs and line breaks inside; what it read is what is written.
+        Some(_) if text.contains(|c: char| c.is_control() || c == ' ') => Ok(url.into()),
+        Some(_) => Ok(text.to_owned()),
+    }
+}
+
+/// Checks the URL of a web seed. BEP 19.
+///
+/// # Errors
+/// [`UsageError::WebSeed`] unless it is http or https.
+pub(crate) fn web_seed(text: &str) -> Result<String, UsageError> {
+    match Url::parse(text.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url.into()),
+        _ => Err(UsageError::WebSeed(text.to_owned())),
+    }
+}
+
+/// Checks `--piece-length`.
+///
+/// # Errors
+/// [`UsageError::PieceLength`] unless it is a power of two inside the bounds.
+pub(crate) fn piece_length(size: Size) -> Result<u32, UsageError> {
+    u32::try_from(size.0)
+        .ok()
+        .filter(|length| length.is_power_of_two())
+        .filter(|length| (PIECE_LENGTH_MIN..=PIECE_LENGTH_MAX).contains(length))
+        .ok_or(UsageError::PieceLength(Bytes(size.0)))
+}
+
+/// Reads one `--listen`: an address with a port, or a port alone for all addresses.
+///
+/// # Errors
+/// [`UsageError::Listen`].
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, UsageError> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse::<u16>() {
+        return Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+    }
+    text.parse()
+        .map_err(|_| UsageError::Listen(text.to_owned()))
+}
+
+/// Looks up one `--peer`: every address that the name has.
+///
+/// # Errors
+/// [`UsageError::Peer`] when it has none.
+pub(crate) fn peer_addresses(text: &str) -> Result<Vec<SocketAddr>, UsageError> {
+    let wrong = || UsageError::Peer(text.to_owned());
+    let addresses: Vec<_> = text.to_socket_addrs().map_err(|_| wrong())?.collect();
+    match addresses.iter().all(|address| address.port() != 0) && !addresses.is_empty() {
+        true => Ok(addresses),
+        false => Err(wrong()),
+    }
+}
+
+/// Where a tracker listens that an announce URL names: its port, and its host when that is an
+/// address of this machine, else all addresses. `None` when the URL is not of HTTP.
+pub(crate) fn announce_addresses(announce: &str) -> Option<Vec<SocketAddr>> {
+    let url = Url::parse(announce).ok()?;
+    if url.scheme() != "http" {
+        return None;
+    }
+    let port = url.port_or_known_default()?;
+    let addresses = match url.host()? {
+        Host::Ipv4(address) => vec![IpAddr::V4(address)],
+        Host::Ipv6(address) => vec![IpAddr::V6(address)],
+        Host::Domain(name) => match (name, port).to_socket_addrs() {
+            Ok(addresses) => addresses.map(|address| address.ip()).collect(),
+            Err(_) => Vec::new(),
+        },
+    };
+    if let Some(address) = addresses.into_iter().find(|&address| is_ours(address)) {
+        return Some(vec![SocketAddr::new(address, port)]);
+    }
+    let any = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
+    // A machine without IPv6 cannot listen there.
+    let any = any
+        .into_iter()
+        .filter(|address| address.is_ipv4() || is_ours(*address));
+    Some(any.map(|address| SocketAddr::new(address, port)).collect())
+}
+
+/// Whether the address belongs to this machine: the system lets us listen there.
+fn is_ours(address: IpAddr) -> bool {
+    TcpListener::bind((address, 0)).is_ok()
+}
+
+/// The folder that was meant: the one given, else the current one.
+pub(crate) fn folder(dir: Option<&Path>) -> PathBuf {
+    dir.map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// The part of a mistyped URL that may be its host, for the example in the message.
+fn host_like(text: &str) -> &str {
+    let host = text.trim_start_matches(['/', ':']).split('/').next();
+    host.filter(|host| !host.is_empty())
+        .unwrap_or("tracker.example:6969")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracker_urls_are_http_https_or_udp() {
+        for good in [
+            "http://127.0.0.1:6969/announce",
+            "https://tracker.example/announce?key=1",
+            "udp://[::1]:80",
+            "HTTP://tracker.example:1/a",
+        ] {
+            assert_eq!(tracker_url(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "tracker",
+            "http://",
+            "udp://host",
+            "ftp://host/a",
+            "wss://host",
+            "host:1",
+        ] {
+            assert!(tracker_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn forgotten_scheme_is_guessed_in_the_message() {
+        let message = tracker_url("tracker.example:6969/announce").unwrap_err();
+        let message = message.to_string();
+        assert!(
+            message.contains("http://tracker.example:6969/announce"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn piece_length_is_a_power_of_two_inside_the_bounds() {
+        assert_eq!(piece_length(Size(1 << 14)).unwrap(), 1 << 14);
+        assert_eq!(piece_length(Size(1 << 28)).unwrap(), 1 << 28);
+        for bad in [0, 1 << 13, (1 << 14) + 1, 10_000_000, 1 << 29, 1 << 40] {
+            assert!(piece_length(Size(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn listen_takes_addresses_and_ports() {
+        assert_eq!(listen_address("6969").unwrap(), TRACKER_ADDRESS);
+        assert_eq!(listen_address(":6969").unwrap(), TRACKER_ADDRESS);
+        assert_eq!(
+            listen_address("[::1]:0").unwrap(),
+            "[::1]:0".parse().unwrap()
+        );
+        for bad in ["", "localhost", "1.2.3.4", "70000", "::1"] {
+            assert!(listen_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn announce_url_of_this_machine_is_listened_on_exactly() {
+        let here = announce_addresses("http://127.0.0.1:7000/announce").unwrap();
+        assert_eq!(here, ["127.0.0.1:7000".parse().unwrap()]);
+        // Source: RFC 5737: nobody's address.
+        let elsewhere = announce_addresses("http://192.0.2.1:7000/announce").unwrap();
+        assert_eq!(elsewhere[0], "0.0.0.0:7000".parse().unwrap());
+        assert_eq!(
+            announce_addresses("http://192.0.2.1/a").unwrap()[0].port(),
+            80
+        );
+        assert_eq!(announce_addresses("udp://127.0.0.1:7000"), None);
+        assert_eq!(announce_addresses("nonsense"), None);
+    }
+
+    #[test]
+    fn peers_need_a_port() {
+        assert_eq!(peer_addresses("127.0.0.1:5").unwrap().len(), 1);
+        for bad in ["127.0.0.1", "127.0.0.1:0", "", ":"] {
+            assert!(peer_addresses(bad).is_err(), "{bad}");
+        }
+    }
+}

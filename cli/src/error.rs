@@ -1,0 +1,124 @@
+//! What can go wrong with a command, whose fault it is, and the exit code that tells it.
+//!
+//! Every message says what, where and what to do. Knows nothing of how it is shown.
+
+use std::io;
+use std::path::PathBuf;
+
+use shoal_metainfo::create::CreateError;
+
+use crate::config::UsageError;
+use crate::torrent_file::TorrentFileError;
+
+/// Done; also a seeding client that was stopped.
+pub(crate) const EXIT_DONE: u8 = 0;
+/// It failed.
+pub(crate) const EXIT_FAILED: u8 = 1;
+/// The command line is wrong.
+pub(crate) const EXIT_USAGE: u8 = 2;
+/// Interrupted before it was complete. Source: 128 + SIGINT, as shells tell it.
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command line is wrong.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The .torrent cannot be used.
+    #[error(transparent)]
+    TorrentFile(#[from] TorrentFileError),
+    /// The content could not be made into a torrent.
+    #[error(transparent)]
+    Create(CreateError),
+    /// A .torrent is there already.
+    #[error("{0} is there already; --force overwrites it, -o writes somewhere else")]
+    Exists(PathBuf),
+    /// A folder stands where the .torrent should go.
+    #[error("{0} is a folder; -o FILE names the .torrent to write")]
+    OutputIsFolder(PathBuf),
+    /// A device or the like stands where the .torrent should go.
+    #[error("{0} is no ordinary file and is not replaced; -o FILE names the .torrent to write")]
+    OutputIsSpecial(PathBuf),
+    /// The .torrent could not be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The content on disk cannot be read.
+    #[error(transparent)]
+    Storage(#[from] shoal_storage::StorageError),
+    /// The content on disk is not what the torrent says. The list has been printed.
+    #[error(
+        "not whole: {bad} of {pieces} pieces and {bad_files} of {files} files are missing or \
+         bad; `shoal client` fetches what is missing"
+    )]
+    NotWhole {
+        /// Pieces that are not good.
+        bad: u32,
+        /// Pieces of the torrent.
+        pieces: u32,
+        /// Files that are missing, of another length, or hold bad pieces.
+        bad_files: usize,
+        /// Files of the torrent.
+        files: usize,
+    },
+    /// The tracker could not listen.
+    #[error(transparent)]
+    Serve(#[from] shoal_tracker::server::ServerError),
+    /// The client could not begin or go on.
+    #[error(transparent)]
+    Client(#[from] crate::command::client::ClientError),
+    /// The demo did not end with identical copies.
+    #[error(transparent)]
+    Demo(#[from] crate::command::demo::DemoError),
+    /// The system refused something that every command needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Standard output does not take what we print.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// A signal asked for the end before it was done.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// For `map_err` on what [`crate::signals::Interrupt::listen`] gives.
+    pub(crate) fn signals(source: io::Error) -> Self {
+        let what = "listen for signals";
+        Self::System { what, source }
+    }
+
+    /// Whether nobody reads what we print any more: nothing to complain about.
+    pub(crate) fn is_reader_gone(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What the process ends with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            _ if self.is_reader_gone() => EXIT_DONE,
+            Self::Usage(_) => EXIT_USAGE,
+            Self::Interrupted => EXIT_INTERRUPTED,
+            _ => EXIT_FAILED,
+        }
+    }
+}
+
+impl From<CreateError> for Error {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Cancelled => Self::Interrupted,
+            error => Self::Create(error),
+        }
+    }
+}

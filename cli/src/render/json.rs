@@ -1,0 +1,38 @@
+//! One JSON object a line on standard output. The events are documented in docs/json-events.md.
+//!
+//! Each line is written whole and at once. Knows nothing of what the events mean.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Writes one event.
+///
+/// # Errors
+/// The system's; a reader that went away is `BrokenPipe`.
+pub(crate) fn emit(event: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(event).expect("our events have only string keys");
+    line.push(b'\n');
+    super::print(&line)
+}
+
+/// `error`: the last event of a command that failed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failed {
+    event: &'static str,
+    message: String,
+    exit_code: u8,
+}
+
+impl Failed {
+    /// Of an error, as people read it.
+    pub(crate) fn new(error: &Error) -> Self {
+        Self {
+            event: "error",
+            message: error.to_string(),
+            exit_code: error.exit_code(),
+        }
+    }
+}

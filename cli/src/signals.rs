@@ -1,0 +1,69 @@
+//! Ctrl+C and SIGTERM: the first asks for a clean stop, the second ends at once with 130.
+//!
+//! SIGHUP keeps its meaning, so that `nohup` works. Knows nothing of what has to be stopped:
+//! whoever works looks at the flag or waits for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_std::channel::{Receiver, bounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::error::EXIT_INTERRUPTED;
+
+/// Whether a stop was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupt {
+    flag: Arc<AtomicBool>,
+    asked: Receiver<()>,
+}
+
+impl Interrupt {
+    /// From here on the first signal asks for a stop, and the second ends the process at once,
+    /// after `last_words`.
+    ///
+    /// # Errors
+    /// The system's, when it allows no handlers.
+    pub(crate) fn listen(last_words: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let flag = Arc::new(AtomicBool::new(false));
+        let (ask, asked) = bounded(1);
+        let raised = Arc::clone(&flag);
+        let mut last_words = Some(last_words);
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for _ in signals.forever() {
+                    if raised.swap(true, Ordering::SeqCst) {
+                        if let Some(last_words) = last_words.take() {
+                            last_words();
+                        }
+                        // Not `process::exit`: a destructor that hangs is why one asks twice.
+                        signal_hook::low_level::exit(i32::from(EXIT_INTERRUPTED));
+                    }
+                    tracing::info!("stopping; once more ends at once");
+                    // Closing wakes every waiter, now and later.
+                    ask.close();
+                }
+            })?;
+        Ok(Self { flag, asked })
+    }
+
+    /// Whether it has happened.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.flag.load(Ordering::SeqCst)
+    }
+
+    /// For work that looks at a flag.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.flag
+    }
+
+    /// Waits until it happens.
+    pub(crate) async fn raised(&self) {
+        // Nothing is ever sent: the only answer is that the channel is closed.
+        let _ = self.asked.recv().await;
+    }
+}

@@ -1,0 +1,64 @@
+//! The .torrent that a command was given: read with a bound, parsed, errors with its path.
+//!
+//! Knows nothing of what the torrent is for.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use shoal_metainfo::limits::TORRENT_BYTES_MAX;
+use shoal_metainfo::{Torrent, TorrentError};
+
+/// Why a .torrent cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TorrentFileError {
+    /// It is not there.
+    #[error("{0} is not there; check the path, or make it with `shoal create`")]
+    Missing(PathBuf),
+    /// It is a folder.
+    #[error("{0} is a folder; give the .torrent file itself")]
+    Folder(PathBuf),
+    /// The system does not give it.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its bytes are no torrent that we can use.
+    #[error("{path}: {source}")]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: TorrentError,
+    },
+}
+
+/// Reads a .torrent.
+///
+/// # Errors
+/// [`TorrentFileError`], which names the file.
+pub(crate) fn read(path: &Path) -> Result<Torrent, TorrentFileError> {
+    let bytes = bytes(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => TorrentFileError::Missing(path.to_owned()),
+        io::ErrorKind::IsADirectory => TorrentFileError::Folder(path.to_owned()),
+        _ => TorrentFileError::Unreadable {
+            path: path.to_owned(),
+            source,
+        },
+    })?;
+    Torrent::parse(&bytes).map_err(|source| TorrentFileError::Content {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// At most one byte more than a torrent may have: enough for the parser to refuse it.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = TORRENT_BYTES_MAX as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,188 @@
+//! `shoal client`: real transfers between processes, and how it ends.
+
+use std::fs;
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::support::{Folder, Running};
+
+/// A client that has everything and is ready to seed; and its port.
+fn seeder(folder: &Folder, torrent: &str) -> (Running, u64) {
+    let mut seeder = folder.start(["client", torrent, "0", "--no-tracker", "--json"]);
+    let port = seeder.wait("started")["port"].as_u64().unwrap();
+    let checked = seeder.wait("checked");
+    assert_eq!(checked["have"], checked["pieces"]);
+    assert_eq!(checked["bytes_have"], checked["bytes_total"]);
+    seeder.wait("complete");
+    (seeder, port)
+}
+
+#[test]
+fn content_moves_from_one_client_to_another() {
+    let folder = Folder::new();
+    let bytes = folder.torrent("film.bin", 300_000);
+    let (seeder, port) = seeder(&folder, "film.bin.torrent");
+    let peer = format!("127.0.0.1:{port}");
+    let line = [
+        "get",
+        "film.bin.torrent",
+        "0",
+        "--dir",
+        "there",
+        "--exit-when-complete",
+    ];
+    let more = ["--no-tracker", "--peer", &peer, "--json", "--json-pieces"];
+    let mut leecher = folder.start(line.iter().chain(&more));
+    let started = leecher.wait("started");
+    assert_eq!(
+        (&started["name"], &started["size"]),
+        (&"film.bin".into(), &300_000.into())
+    );
+    assert_eq!(leecher.wait("checked")["have"], 0);
+    assert_eq!(leecher.wait("peer_connected")["client"], "Shoal 0.1.0.0");
+    let mut pieces = 0;
+    let (code, events, _) = leecher.end();
+    for event in &events {
+        pieces += u32::from(event["event"] == "piece_verified");
+    }
+    assert_eq!(code, Some(0));
+    assert_eq!(pieces, 19);
+    assert!(events.iter().any(|event| event["event"] == "complete"));
+    let stopped = events.last().unwrap();
+    assert_eq!(
+        (&stopped["event"], &stopped["complete"]),
+        (&"stopped".into(), &true.into())
+    );
+    assert_eq!(stopped["have"], 19);
+    assert_eq!(fs::read(folder.join("there/film.bin")).unwrap(), bytes);
+
+    seeder.signal(Signal::TERM);
+    let (code, events, _) = seeder.end();
+    assert_eq!(
+        code,
+        Some(0),
+        "a seeding client that is stopped has done its work"
+    );
+    assert_eq!(events.last().unwrap()["complete"], true);
+}
+
+#[test]
+fn people_are_told_in_plain_lines_when_there_is_no_terminal() {
+    let folder = Folder::new();
+    folder.torrent("film.bin", 300_000);
+    let (_seeder, port) = seeder(&folder, "film.bin.torrent");
+    let peer = format!("127.0.0.1:{port}");
+    let line = [
+        "client",
+        "film.bin.torrent",
+        "0",
+        "--dir",
+        "there",
+        "--exit-when-complete",
+    ];
+    let said = folder.done(line.iter().chain(&["--no-tracker", "--peer", &peer]));
+    for words in [
+        "film.bin",
+        "checked: 0 of 19",
+        "complete after",
+        "stopped with 19 of 19",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    assert!(!said.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn interrupt_before_it_is_complete_is_told_by_the_exit_code() {
+    let folder = Folder::new();
+    folder.torrent("a", 100_000);
+    for signal in [Signal::INT, Signal::TERM] {
+        let line = [
+            "client",
+            "a.torrent",
+            "0",
+            "--dir",
+            "there",
+            "--no-tracker",
+            "--json",
+        ];
+        let mut client = folder.start(line);
+        client.wait("checked");
+        client.signal(signal);
+        let (code, events, _) = client.end();
+        assert_eq!(code, Some(130));
+        let [.., stopped, error] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(
+            (&stopped["event"], &stopped["complete"]),
+            (&"stopped".into(), &false.into())
+        );
+        assert_eq!(
+            (&error["event"], &error["exit_code"]),
+            (&"error".into(), &130.into())
+        );
+    }
+}
+
+#[test]
+fn second_signal_ends_even_a_seeding_client_at_once() {
+    let folder = Folder::new();
+    folder.torrent("a", 100_000);
+    let (seeder, _) = seeder(&folder, "a.torrent");
+    // Two kinds: of two equal ones the system may deliver one.
+    seeder.signal(Signal::INT);
+    seeder.signal(Signal::TERM);
+    assert_eq!(seeder.end().0, Some(130));
+}
+
+#[test]
+fn dead_tracker_is_a_warning() {
+    let folder = Folder::new();
+    folder.torrent("a", 100_000);
+    let mut client = folder.start(["client", "a.torrent", "0", "--dir", "there", "--json"]);
+    let warning = client.wait("warning");
+    assert!(
+        warning["message"]
+            .as_str()
+            .unwrap()
+            .contains("http://127.0.0.1:9/announce")
+    );
+}
+
+#[test]
+fn taken_port_is_named_with_what_to_do() {
+    let folder = Folder::new();
+    folder.torrent("a", 10);
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = folder.run(["client", "a.torrent", &port, "--no-tracker"]);
+    ended.failed(1, &[&port, "another port", "0 for any free one"]);
+}
+
+#[test]
+fn something_in_the_place_of_a_file_is_named() {
+    let folder = Folder::new();
+    folder.torrent("a", 10);
+    fs::create_dir_all(folder.join("there/a")).unwrap();
+    fs::write(folder.join("file"), "").unwrap();
+    let line = |dir| ["client", "a.torrent", "0", "--no-tracker", "--dir", dir];
+    folder.run(line("there")).failed(1, &["there/a"]);
+    folder.run(line("file")).failed(1, &["file"]);
+}
+
+#[test]
+fn reader_that_goes_away_stops_the_client() {
+    let folder = Folder::new();
+    folder.torrent("a", 100_000);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_shoal"))
+        .args(["client", "a.torrent", "0", "--no-tracker", "--json"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    // Before it knew that it is complete, or after.
+    assert!(matches!(child.wait().unwrap().code(), Some(0 | 130)));
+}

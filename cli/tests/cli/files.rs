@@ -1,0 +1,163 @@
+//! `shoal show`, `verify`, `magnet`, and the .torrent files that every command refuses.
+
+use std::fs;
+
+use crate::support::{Folder, TRACKER};
+
+#[test]
+fn bad_torrent_is_refused_by_every_command_with_its_path_and_a_reason() {
+    let folder = Folder::new();
+    folder.torrent("good", 100_000);
+    let good = fs::read(folder.join("good.torrent")).unwrap();
+    fs::create_dir(folder.join("folder.torrent")).unwrap();
+    let v2 = b"d4:infod9:file treed1:ad0:d6:lengthi1eeee12:meta versioni2e4:name1:a\
+               12:piece lengthi16384eee";
+    for (name, bytes) in [
+        ("empty.torrent", &b""[..]),
+        (
+            "page.torrent",
+            b"<!DOCTYPE html><html><title>Log in</title></html>",
+        ),
+        ("cut.torrent", &good[..good.len() / 2]),
+        ("list.torrent", b"le"),
+        ("keys.torrent", b"de"),
+        ("v2.torrent", v2),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    for (name, said) in [
+        ("missing.torrent", "not there"),
+        ("folder.torrent", "folder"),
+        ("empty.torrent", "empty"),
+        ("page.torrent", "web page"),
+        ("cut.torrent", "cut off"),
+        ("list.torrent", "dictionary"),
+        ("keys.torrent", "info"),
+        ("v2.torrent", "not supported yet"),
+    ] {
+        for command in ["show", "verify", "magnet", "client", "tracker"] {
+            folder.run([command, name]).failed(1, &[name, said]);
+        }
+    }
+}
+
+#[test]
+fn show_tells_people_what_a_torrent_holds() {
+    let folder = Folder::new();
+    folder.torrent("film.bin", 100_000);
+    let said = folder.done(["show", "film.bin.torrent"]);
+    for words in [
+        "film.bin",
+        "100000 bytes",
+        "7 of 16 KiB",
+        TRACKER,
+        "UTC",
+        "Shoal",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+}
+
+#[test]
+fn hostile_text_cannot_steer_the_terminal() {
+    let folder = Folder::new();
+    let mut torrent = b"d8:announce14:http://a\x1b[2J/b7:comment6:\x1b]0;x\x07".to_vec();
+    torrent.extend(b"4:infod6:lengthi1e4:name8:\x1b[31mred12:piece lengthi16384e6:pieces20:");
+    torrent.extend([7; 20]);
+    torrent.extend(b"ee");
+    fs::write(folder.join("t"), torrent).unwrap();
+    for line in [&["show", "t"][..], &["verify", "t"], &["magnet", "t"]] {
+        let ended = folder.run(line);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!said.contains(steers), "{line:?}: {said:?}");
+    }
+}
+
+#[test]
+fn magnet_names_hash_and_tracker() {
+    let folder = Folder::new();
+    folder.torrent("a", 10);
+    let link = folder.done(["magnet", "a.torrent"]);
+    assert!(link.starts_with("magnet:?xt=urn:btih:"), "{link}");
+    assert!(
+        link.contains("&tr=http%3A%2F%2F127.0.0.1%3A9%2Fannounce"),
+        "{link}"
+    );
+}
+
+#[test]
+fn verify_ends_well_only_when_everything_is_good() {
+    let folder = Folder::new();
+    let bytes = folder.torrent("a", 100_000);
+    assert!(
+        folder
+            .done(["verify", "a.torrent"])
+            .contains("all 7 pieces")
+    );
+
+    let mut damaged = bytes.clone();
+    damaged[20_000] ^= 1;
+    fs::write(folder.join("a"), &damaged).unwrap();
+    let ended = folder.run(["verify", "a.torrent"]);
+    ended.failed(1, &["1 of 7 pieces"]);
+    assert!(ended.stdout.contains("bad pieces: 1\n"), "{ended:?}");
+    assert!(ended.stdout.contains("damaged    a"), "{ended:?}");
+
+    fs::write(folder.join("a"), &bytes[..50_000]).unwrap();
+    let ended = folder.run(["verify", "a.torrent"]);
+    ended.failed(1, &["4 of 7 pieces"]);
+    assert!(ended.stdout.contains("bad pieces: 3-6\n"), "{ended:?}");
+    assert!(ended.stdout.contains("50000 of 100000 bytes"), "{ended:?}");
+
+    fs::write(folder.join("a"), [&bytes[..], b"more"].concat()).unwrap();
+    let ended = folder.run(["verify", "a.torrent"]);
+    ended.failed(1, &["0 of 7 pieces"]);
+    assert!(ended.stdout.contains("too long   a: 100004"), "{ended:?}");
+
+    fs::remove_file(folder.join("a")).unwrap();
+    let ended = folder.run(["verify", "a.torrent"]);
+    ended.failed(1, &["7 of 7 pieces"]);
+    assert!(ended.stdout.contains("missing    a"), "{ended:?}");
+    assert_eq!(folder.names().len(), 1, "verify made something");
+}
+
+#[test]
+fn verify_tells_programs_which_pieces_and_files_are_bad() {
+    let folder = Folder::new();
+    for (name, length) in [("d/a", 20_000), ("d/b", 20_000), ("d/c", 0)] {
+        folder.file(name, length);
+    }
+    folder.done(["create", "d", TRACKER]);
+    fs::create_dir(folder.join("there")).unwrap();
+    fs::rename(folder.join("d"), folder.join("there/d")).unwrap();
+    fs::remove_file(folder.join("there/d/b")).unwrap();
+    fs::remove_file(folder.join("there/d/c")).unwrap();
+    let ended = folder.run(["verify", "d.torrent", "--dir", "there", "--json"]);
+    assert_eq!(ended.code, Some(1));
+    let events = ended.events("verify");
+    let checked = events
+        .iter()
+        .find(|event| event["event"] == "checked")
+        .unwrap();
+    assert_eq!(checked["have"], 1);
+    assert_eq!(checked["bytes_have"], 16_384);
+    assert_eq!(checked["bad_pieces"], serde_json::json!([[1, 2]]));
+    let bad: Vec<_> = checked["bad_files"].as_array().unwrap().iter().collect();
+    let status: Vec<_> = bad
+        .iter()
+        .map(|file| file["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(status, ["bad", "missing", "missing"]);
+    assert_eq!(events.last().unwrap()["exit_code"], 1);
+}
+
+#[test]
+fn verify_of_a_folder_that_is_not_there_says_so() {
+    let folder = Folder::new();
+    folder.torrent("a", 10);
+    folder
+        .run(["verify", "a.torrent", "--dir", "nowhere"])
+        .failed(1, &["nowhere"]);
+    assert!(!folder.join("nowhere").exists());
+}

@@ -1,0 +1,9 @@
+//! The real binary, command by command: what it prints, what it leaves, how it ends.
+
+mod client;
+mod create;
+mod demo;
+mod files;
+mod support;
+mod tracker;
+mod usage;

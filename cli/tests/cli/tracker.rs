@@ -1,0 +1,174 @@
+//! `shoal tracker`: where it listens, what it serves, what it logs.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Folder, free_port};
+
+fn info_hash(folder: &Folder, torrent: &str) -> String {
+    let shown = folder.done(["show", torrent, "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    shown["info_hash"].as_str().unwrap().to_owned()
+}
+
+/// Announces by hand; gives the body of the answer.
+fn announce(address: &str, info_hash: &str, more: &str) -> String {
+    let hash: String = info_hash
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| format!("%{}", str::from_utf8(pair).unwrap()))
+        .collect();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET /announce?info_hash={hash}&peer_id=-TR4050-abcdefghijkl&port=7000&uploaded=1\
+         &downloaded=2&compact=1{more} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn torrent_says_where_to_listen_and_is_the_only_one_served() {
+    let folder = Folder::new();
+    folder.file("a", 100_000);
+    let url = format!("http://127.0.0.1:{}/announce", free_port());
+    folder.done(["create", "a", &url]);
+    let hash = info_hash(&folder, "a.torrent");
+    let mut tracker = folder.start(["tracker", "a.torrent", "--status-every", "1", "--json"]);
+    let started = tracker.wait("started");
+    assert_eq!(started["announce"], json!([url]));
+    assert_eq!(started["any"], false);
+    assert_eq!(
+        started["torrents"],
+        json!([{"info_hash": hash, "name": "a"}])
+    );
+    let address = started["listen"][0].as_str().unwrap();
+
+    let answer = announce(address, &hash, "&left=5&event=started");
+    assert!(
+        answer.starts_with('d') && answer.contains("8:intervali1800e"),
+        "{answer}"
+    );
+    let heard = tracker.wait("announce");
+    assert_eq!(
+        (&heard["kind"], &heard["name"]),
+        (&"started".into(), &"a".into())
+    );
+    assert_eq!(heard["client"], "Transmission 4.0.5.0");
+    let status = loop {
+        let status = tracker.wait("status");
+        if status["torrents"][0]["leechers"] == 1 {
+            break status;
+        }
+    };
+    let peer = &status["torrents"][0]["peers"][0];
+    assert_eq!(peer["address"], "127.0.0.1:7000");
+    assert_eq!((&peer["left"], &peer["uploaded"]), (&5.into(), &1.into()));
+    assert_eq!(peer["downloaded"], 2);
+
+    announce(address, &hash, "&left=0&event=completed");
+    assert_eq!(tracker.wait("announce")["kind"], "completed");
+    announce(address, &hash, "&left=0&event=stopped");
+    assert_eq!(tracker.wait("announce")["kind"], "stopped");
+    let other = "00".repeat(20);
+    assert!(announce(address, &other, "&left=5").contains("failure reason"));
+
+    tracker.signal(Signal::INT);
+    let (code, events, _) = tracker.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(events.last().unwrap()["event"], "stopped");
+}
+
+#[test]
+fn any_torrent_is_served_when_none_is_named() {
+    let folder = Folder::new();
+    let line = [
+        "tracker",
+        "--listen",
+        "127.0.0.1:0",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+    ];
+    let mut tracker = folder.start(line.iter().chain(&["--interval", "77"]));
+    let started = tracker.wait("started");
+    assert_eq!(started["any"], true);
+    assert_eq!(started["listen"].as_array().unwrap().len(), 2);
+    for address in started["listen"].as_array().unwrap() {
+        let answer = announce(
+            address.as_str().unwrap(),
+            &"ab".repeat(20),
+            "&left=5&event=started",
+        );
+        assert!(answer.contains("8:intervali77e"), "{answer}");
+    }
+    assert_eq!(tracker.wait("announce")["name"], Value::Null);
+}
+
+#[test]
+fn people_read_a_status_at_each_piece_of_news() {
+    let folder = Folder::new();
+    let port = free_port().to_string();
+    let address = format!("127.0.0.1:{port}");
+    let told = thread::scope(|scope| {
+        let said = scope.spawn(|| {
+            // It ends when `head` has read enough lines and closes the pipe.
+            let program = env!("CARGO_BIN_EXE_shoal");
+            let line = format!("{program} tracker --listen {address} --status-every 1 | head -n 5");
+            let output = std::process::Command::new("sh")
+                .args(["-c", &line])
+                .output()
+                .unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        });
+        while TcpStream::connect(&address).is_err() {
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        announce(&address, &"ab".repeat(20), "&left=5&event=started");
+        said.join().unwrap()
+    });
+    for words in [
+        "any info hash is served",
+        "started: 127.0.0.1:7000 (Transmission 4.0.5.0)",
+    ] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+    assert!(
+        told.contains("0 seeders, 1 leechers, 0 completed"),
+        "{told}"
+    );
+    drop(folder);
+}
+
+#[test]
+fn taken_port_is_named() {
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    folder
+        .run(["tracker", "--listen", &address])
+        .failed(1, &[&address]);
+}
+
+#[test]
+fn torrent_without_an_http_tracker_needs_an_address() {
+    let folder = Folder::new();
+    folder.file("a", 10);
+    folder.done(["create", "a", "udp://127.0.0.1:1"]);
+    folder
+        .run(["tracker", "a.torrent"])
+        .failed(2, &["a.torrent", "--listen"]);
+    let mut tracker = folder.start(["tracker", "a.torrent", "--listen", "127.0.0.1:0", "--json"]);
+    assert_eq!(tracker.wait("started")["any"], false);
+    fs::remove_file(folder.join("a")).unwrap();
+}
