@@ -8,7 +8,7 @@
 
 mod pool;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -127,8 +127,8 @@ struct Torrent {
 #[derive(Debug)]
 pub struct Registry {
     config: RegistryConfig,
-    /// Never iterated, so its order decides nothing; its keyed hash keeps chosen names from colliding.
-    index: HashMap<InfoHash, usize>,
+    /// An ordered map: strangers choose the names, and no choice of theirs makes it slow.
+    index: BTreeMap<InfoHash, usize>,
     torrents: Vec<Torrent>,
     peers_total: usize,
     /// The torrent that is swept next.
@@ -141,7 +141,7 @@ impl Registry {
     #[must_use]
     pub fn new(config: RegistryConfig, seed: u64, now: Instant) -> Self {
         let mut registry = Self {
-            index: HashMap::new(),
+            index: BTreeMap::new(),
             torrents: Vec::new(),
             peers_total: 0,
             cursor: 0,
@@ -428,4 +428,318 @@ fn address<const N: usize>(key: &[u8; N]) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use AnnounceEvent::{Completed, Started, Stopped};
+
+    const HASH: InfoHash = InfoHash([9; 20]);
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    fn request(port: u16, left: u64, event: Option<AnnounceEvent>) -> AnnounceRequest {
+        let mut id = [b'-'; 20];
+        id[..2].copy_from_slice(&port.to_be_bytes());
+        AnnounceRequest {
+            info_hash: HASH,
+            peer_id: PeerId(id),
+            port,
+            uploaded: 1,
+            downloaded: 2,
+            left,
+            event,
+            numwant: None,
+            key: 0,
+            tracker_id: None,
+            compact: true,
+        }
+    }
+
+    struct World {
+        registry: Registry,
+        now: Instant,
+    }
+
+    impl World {
+        fn new(config: RegistryConfig) -> Self {
+            let now = Instant::now();
+            let registry = Registry::new(config, 1, now);
+            Self { registry, now }
+        }
+
+        fn open() -> Self {
+            Self::new(RegistryConfig {
+                interval: INTERVAL,
+                ..RegistryConfig::default()
+            })
+        }
+
+        fn announce_from(
+            &mut self,
+            ip: &str,
+            request: &AnnounceRequest,
+        ) -> Result<Answer, Refusal> {
+            let ip = ip.parse().unwrap();
+            self.registry.announce(self.now, request, ip)
+        }
+
+        fn announce(&mut self, port: u16, left: u64, event: Option<AnnounceEvent>) -> Answer {
+            let request = request(port, left, event);
+            self.announce_from("10.0.0.1", &request).unwrap()
+        }
+    }
+
+    fn ports(answer: &Answer) -> Vec<u16> {
+        let mut ports: Vec<_> = answer.peers().iter().map(|(peer, _)| peer.port()).collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    #[test]
+    fn peers_are_introduced_to_each_other() {
+        let mut world = World::open();
+        let first = world.announce(1, 100, Some(Started));
+        assert_eq!(ports(&first), [0u16; 0]);
+        assert_eq!((first.seeders, first.leechers), (0, 1));
+        assert_eq!(first.change, Some(Started));
+        let second = world.announce(2, 0, Some(Started));
+        assert_eq!(ports(&second), [1]);
+        assert_eq!((second.seeders, second.leechers), (1, 1));
+        assert_eq!(ports(&world.announce(1, 50, None)), [2]);
+        assert_eq!(world.announce(1, 50, None).change, None);
+    }
+
+    #[test]
+    fn seeds_are_not_given_seeds() {
+        let mut world = World::open();
+        world.announce(1, 0, None);
+        world.announce(2, 0, None);
+        assert_eq!(ports(&world.announce(3, 0, None)), [0u16; 0]);
+        assert_eq!(ports(&world.announce(4, 1, None)), [1, 2, 3]);
+        assert_eq!(ports(&world.announce(3, 0, None)), [4]);
+    }
+
+    #[test]
+    fn stopped_peer_is_gone_and_is_given_nobody() {
+        let mut world = World::open();
+        world.announce(1, 1, None);
+        world.announce(2, 1, None);
+        let answer = world.announce(1, 1, Some(Stopped));
+        assert_eq!((ports(&answer), answer.leechers), (vec![], 1));
+        assert_eq!(answer.change, Some(Stopped));
+        assert_eq!(world.announce(1, 1, Some(Stopped)).change, None);
+        assert_eq!(ports(&world.announce(3, 1, None)), [2]);
+        assert_eq!(world.registry.size(), (1, 2));
+    }
+
+    #[test]
+    fn completed_is_counted_once_a_peer() {
+        let mut world = World::open();
+        world.announce(1, 1, Some(Started));
+        assert_eq!(
+            world.announce(1, 0, Some(Completed)).change,
+            Some(Completed)
+        );
+        assert_eq!(world.announce(1, 0, Some(Completed)).change, None);
+        assert_eq!(
+            world.announce(2, 5, Some(Completed)).change,
+            Some(Started),
+            "left is not 0"
+        );
+        let entry = world.registry.scrape(&[HASH, InfoHash([0; 20])]);
+        let expect = ScrapeEntry {
+            info_hash: HASH,
+            seeders: 1,
+            completed: 1,
+            leechers: 1,
+        };
+        assert_eq!(entry, [expect]);
+    }
+
+    #[test]
+    fn silent_peer_expires_after_two_intervals() {
+        let mut world = World::open();
+        world.announce(1, 1, None);
+        let silence = INTERVAL * 2 + limits::EXPIRY_SLACK;
+        world.now += silence;
+        assert_eq!(
+            ports(&world.announce(2, 1, None)),
+            [1],
+            "to the last second"
+        );
+        world.now += limits::SWEEP_EVERY;
+        assert_eq!(ports(&world.announce(3, 1, None)), [2]);
+        world.now += silence + Duration::from_secs(1);
+        world.registry.expire(world.now);
+        assert_eq!(world.registry.size(), (0, 0), "a deserted torrent goes too");
+    }
+
+    #[test]
+    fn numwant_is_obeyed_within_bounds() {
+        let mut world = World::open();
+        for port in 1..=300 {
+            world.announce(port, 1, None);
+        }
+        let mut check = |numwant, expect: usize| {
+            let request = AnnounceRequest {
+                numwant,
+                ..request(1, 1, None)
+            };
+            let answer = world.announce_from("10.0.0.1", &request).unwrap();
+            let ports = ports(&answer);
+            assert_eq!(ports.len(), expect, "{numwant:?}");
+            assert!(!ports.contains(&1));
+        };
+        check(None, limits::NUMWANT_DEFAULT);
+        check(Some(0), 0);
+        check(Some(7), 7);
+        check(Some(u32::MAX), limits::NUMWANT_MAX);
+    }
+
+    #[test]
+    fn both_families_are_given_with_the_askers_first() {
+        let mut world = World::open();
+        for port in 1..=30 {
+            world.announce_from("::1", &request(port, 1, None)).unwrap();
+            world
+                .announce_from("127.0.0.1", &request(port, 1, None))
+                .unwrap();
+        }
+        let answer = world.announce_from("::1", &request(99, 1, None)).unwrap();
+        assert_eq!(
+            (answer.peers_v6.len(), answer.peers_v4.len()),
+            (30 * 18, 20 * 6)
+        );
+        let mapped = world
+            .announce_from("::ffff:127.0.0.1", &request(1, 1, None))
+            .unwrap();
+        assert_eq!(
+            (mapped.peers_v4.len(), mapped.peers_v6.len()),
+            (29 * 6, 21 * 18)
+        );
+        assert_eq!(mapped.change, None, "a mapped address is the IPv4 one");
+    }
+
+    #[test]
+    fn ids_are_given_to_those_who_want_dictionaries() {
+        let mut world = World::open();
+        for port in 1..=10 {
+            let ip = if port % 2 == 0 { "::1" } else { "127.0.0.1" };
+            world
+                .announce_from(ip, &request(port, (port % 3).into(), None))
+                .unwrap();
+        }
+        let request_ids = AnnounceRequest {
+            compact: false,
+            ..request(99, 1, None)
+        };
+        let answer = world.announce_from("127.0.0.1", &request_ids).unwrap();
+        let peers = answer.peers();
+        assert_eq!(peers.len(), 10);
+        for (peer, id) in peers {
+            assert_eq!(id.unwrap().0[..2], peer.port().to_be_bytes());
+            assert_eq!(peer.is_ipv6(), peer.port() % 2 == 0);
+        }
+    }
+
+    #[test]
+    fn closed_table_serves_its_own_torrents_alone() {
+        let mut world = World::new(RegistryConfig {
+            allowed: Some(BTreeSet::from([HASH])),
+            ..RegistryConfig::default()
+        });
+        let foreign = AnnounceRequest {
+            info_hash: InfoHash([1; 20]),
+            ..request(1, 1, None)
+        };
+        let refused = world.announce_from("10.0.0.1", &foreign).unwrap_err();
+        assert_eq!(refused, Refusal::Unregistered(foreign.info_hash));
+        assert!(refused.to_string().contains("0101"));
+        world.announce(1, 1, None);
+        world.now += Duration::from_secs(86_400);
+        world.registry.expire(world.now);
+        assert_eq!(world.registry.size(), (1, 0), "a registered torrent stays");
+        assert_eq!(world.registry.snapshot(world.now).torrents.len(), 1);
+    }
+
+    #[test]
+    fn snapshot_shows_every_peer() {
+        let mut world = World::open();
+        world.announce(2, 5, None);
+        world.now += Duration::from_secs(3);
+        world.announce(1, 0, None);
+        let snapshot = world.registry.snapshot(world.now);
+        let [torrent] = &snapshot.torrents[..] else {
+            panic!("one torrent");
+        };
+        assert_eq!((torrent.seeders, torrent.leechers), (1, 1));
+        let seen: Vec<_> = torrent
+            .peers
+            .iter()
+            .map(|p| (p.address.port(), p.last_seen))
+            .collect();
+        assert_eq!(seen, [(1, Duration::ZERO), (2, Duration::from_secs(3))]);
+        assert_eq!((torrent.peers[1].left, torrent.peers[1].downloaded), (5, 2));
+    }
+
+    #[test]
+    fn hostile_announces_stay_within_every_bound() {
+        let mut world = World::new(RegistryConfig {
+            torrents_max: 50,
+            peers_per_torrent_max: 100,
+            peers_total_max: 2_000,
+            interval: INTERVAL,
+            ..RegistryConfig::default()
+        });
+        let mut rng = Rng::with_seed(5);
+        let (mut refused, mut served) = (0, 0);
+        for _ in 0..200_000 {
+            let mut hash = [0; 20];
+            hash[0] = rng.u8(..100);
+            let request = AnnounceRequest {
+                info_hash: InfoHash(hash),
+                left: rng.u64(..2),
+                ..request(rng.u16(1..), 0, None)
+            };
+            let ip = if rng.bool() { "10.0.0.1" } else { "fd00::1" };
+            match world.announce_from(ip, &request) {
+                Ok(_) => served += 1,
+                Err(Refusal::Full) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+            let (torrents, peers) = world.registry.size();
+            assert!(torrents <= 50 && peers <= 2_000);
+        }
+        assert!(refused > 0 && served > 0);
+        let snapshot = world.registry.snapshot(world.now);
+        let peers: usize = snapshot
+            .torrents
+            .iter()
+            .map(|t| t.seeders + t.leechers)
+            .sum();
+        assert_eq!(world.registry.size(), (50, peers));
+        world.now += Duration::from_secs(1_000);
+        world.registry.expire(world.now);
+        assert_eq!(world.registry.size(), (0, 0), "and all of it goes away");
+    }
+
+    #[test]
+    fn many_deserted_torrents_are_forgotten_step_by_step() {
+        let mut world = World::open();
+        let count = u16::try_from(limits::SWEEP_TORRENTS * 3).unwrap();
+        for name in 0..count {
+            let mut hash = [0; 20];
+            hash[..2].copy_from_slice(&name.to_be_bytes());
+            let request = AnnounceRequest {
+                info_hash: InfoHash(hash),
+                ..request(1, 1, None)
+            };
+            world.announce_from("10.0.0.1", &request).unwrap();
+        }
+        world.now += Duration::from_secs(1_000);
+        let mut calls = 0;
+        while world.registry.size().0 > 0 {
+            world.registry.expire(world.now);
+            calls += 1;
+        }
+        assert_eq!(calls, 3);
+    }
+}

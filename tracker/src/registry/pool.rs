@@ -4,7 +4,7 @@
 //! peer is put at a random place. So any window of a run is a fair sample, and a reply copies one
 //! window of each without looking at the rest of the swarm.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -110,8 +110,7 @@ struct Place {
 /// All peers of one swarm and address family, by address.
 #[derive(Debug)]
 pub(super) struct Family<const N: usize> {
-    /// Never iterated, so its order decides nothing.
-    index: HashMap<[u8; N], Place>,
+    index: BTreeMap<[u8; N], Place>,
     pub(super) seeds: Pool<N>,
     leeches: Pool<N>,
 }
@@ -123,7 +122,7 @@ impl<const N: usize> Default for Family<N> {
             details: Vec::new(),
         };
         Self {
-            index: HashMap::new(),
+            index: BTreeMap::new(),
             seeds: pool(),
             leeches: pool(),
         }

@@ -1,0 +1,81 @@
+//! Replays what the fuzz targets `tracker_query` and `tracker_response` start from and have found.
+
+use std::collections::HashSet;
+use std::fs;
+use std::mem::discriminant;
+use std::path::Path;
+
+use shoal_tracker::http::{query, response};
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target);
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let seeds: Vec<_> = files
+        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    assert!(
+        seeds.len() >= 30,
+        "{} seeds in {}",
+        seeds.len(),
+        folder.display()
+    );
+    seeds
+}
+
+#[test]
+fn every_seed_of_the_query_target_holds() {
+    for seed in seeds("tracker_query") {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::query(&seed);
+    }
+}
+
+#[test]
+fn every_seed_of_the_response_target_holds() {
+    for seed in seeds("tracker_response") {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::response(&seed);
+    }
+}
+
+/// Missing, doubled, not encoded, wrong length, wrong value; too many hashes.
+#[test]
+fn query_seeds_provoke_every_refusal() {
+    let seeds = seeds("tracker_query");
+    let errors = seeds.iter().flat_map(|seed| {
+        let errors = [query::announce(seed).err(), query::scrape(seed).err()];
+        errors.into_iter().flatten()
+    });
+    let kinds: HashSet<_> = errors.map(|error| discriminant(&error)).collect();
+    assert_eq!(kinds.len(), 6);
+    assert!(seeds.iter().any(|seed| query::announce(seed).is_ok()));
+    assert!(seeds.iter().any(|seed| query::scrape(seed).is_ok()));
+}
+
+/// A refusal, a web page, compressed, not bencode, a mistyped key, an impossible value.
+#[test]
+fn response_seeds_provoke_every_error_of_a_body() {
+    let seeds = seeds("tracker_response");
+    let errors = seeds.iter().flat_map(|seed| {
+        let errors = [
+            response::parse_announce(seed).err(),
+            response::parse_scrape(seed).err(),
+        ];
+        errors.into_iter().flatten()
+    });
+    let kinds: HashSet<_> = errors.map(|error| discriminant(&error)).collect();
+    assert_eq!(kinds.len(), 6);
+    assert!(
+        seeds
+            .iter()
+            .any(|seed| response::parse_announce(seed).is_ok())
+    );
+    assert!(
+        seeds
+            .iter()
+            .any(|seed| response::parse_scrape(seed).is_ok())
+    );
+}
