@@ -1,0 +1,82 @@
+//! What an engine and a torrent are told when they start. Plain data; nothing is read from it later.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use crate::limits::DISK_THREADS_DEFAULT_MAX;
+
+/// For the whole process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Where peers reach us. Port 0 is any free port; all addresses with port 0 get the same one.
+    pub listen: Vec<SocketAddr>,
+    /// Threads that write and hash; half as many more read.
+    pub disk_threads: usize,
+    /// Threads that check what is there when a torrent is added.
+    pub check_threads: usize,
+}
+
+impl EngineConfig {
+    /// Listens on every address of this machine, IPv4 and IPv6; port 0 is any free one.
+    #[must_use]
+    pub fn on_port(port: u16) -> Self {
+        Self {
+            listen: vec![
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+            ],
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for EngineConfig {
+    /// Any free port of every address; as many threads as there are processors, within reason.
+    fn default() -> Self {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        Self {
+            listen: vec![
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+            ],
+            disk_threads: processors.min(DISK_THREADS_DEFAULT_MAX),
+            check_threads: processors,
+        }
+    }
+}
+
+/// For one torrent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TorrentConfig {
+    /// The folder that holds the content, by the torrent's own name.
+    pub dir: PathBuf,
+    /// Peers named by the user: dialled first, never forgotten.
+    pub peers: Vec<SocketAddr>,
+    /// Whether the trackers that the torrent names are asked.
+    pub use_trackers: bool,
+    /// Connections at the same time.
+    pub peers_max: usize,
+    /// Upload slots beside the optimistic one. BEP 3 has four.
+    pub unchoke_slots: usize,
+    /// Payload sent, bytes a second over all peers; `None` is unlimited.
+    pub upload_bytes_per_s: Option<u64>,
+    /// Payload asked for, bytes a second over all peers; `None` is unlimited.
+    pub download_bytes_per_s: Option<u64>,
+}
+
+impl Default for TorrentConfig {
+    /// The current folder, trackers, 200 connections, four slots, no limits of rate.
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("."),
+            peers: Vec::new(),
+            use_trackers: true,
+            peers_max: 200,
+            unchoke_slots: 4,
+            upload_bytes_per_s: None,
+            download_bytes_per_s: None,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Opening a connection, and the handshake of either side. BEP 3 "peer protocol".
+//!
+//! A handshake has one time limit as a whole, so bytes that dribble buy no more of it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use async_std::future::{TimeoutError, timeout};
+use async_std::io::{ReadExt, WriteExt};
+use async_std::net::TcpStream;
+use shoal_metainfo::InfoHash;
+use shoal_swarm::io::Direction;
+use shoal_wire::handshake::HANDSHAKE_LENGTH;
+use shoal_wire::{Handshake, HandshakeError};
+
+use crate::limits::{CONNECT_TIME_MAX, HANDSHAKE_TIME_MAX};
+use crate::note::Greeted;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GreetError {
+    #[error("no answer in time")]
+    Late(#[from] TimeoutError),
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    #[error("{0}")]
+    NoHandshake(#[from] HandshakeError),
+    #[error("torrent {0} is not the one that was asked for, or not here")]
+    OtherTorrent(InfoHash),
+}
+
+/// Connects and shakes hands; `ours` says for which torrent.
+pub(crate) async fn dial(address: SocketAddr, ours: Handshake) -> Result<Greeted, GreetError> {
+    let stream = timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await??;
+    stream.set_nodelay(true)?;
+    let handshake = timeout(HANDSHAKE_TIME_MAX, async {
+        (&stream).write_all(&ours.encode()).await?;
+        read_handshake(&stream).await
+    })
+    .await??;
+    if handshake.info_hash != ours.info_hash {
+        return Err(GreetError::OtherTorrent(handshake.info_hash));
+    }
+    Ok(Greeted {
+        stream,
+        address,
+        direction: Direction::Outgoing,
+        handshake,
+    })
+}
+
+/// Reads exactly one handshake; refuses what is none at the first byte that differs.
+pub(crate) async fn read_handshake(mut stream: &TcpStream) -> Result<Handshake, GreetError> {
+    let mut bytes = [0; HANDSHAKE_LENGTH];
+    let mut filled = 0;
+    while filled < HANDSHAKE_LENGTH {
+        let read = stream.read(&mut bytes[filled..]).await?;
+        if read == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        filled += read;
+        if !Handshake::prefix_matches(&bytes[..filled]) {
+            return Err(HandshakeError::Protocol.into());
+        }
+    }
+    Ok(Handshake::decode(&bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_std::net::TcpListener;
+    use async_std::task;
+    use shoal_metainfo::PeerId;
+    use shoal_wire::Extensions;
+
+    fn handshake(hash: u8) -> Handshake {
+        Handshake {
+            extensions: Extensions::OURS,
+            info_hash: InfoHash([hash; 20]),
+            peer_id: PeerId::ours([7; 12]),
+        }
+    }
+
+    /// Dials a listener that sends `parts` with a pause of the executor between them.
+    fn dialled(parts: Vec<Vec<u8>>) -> Result<Handshake, GreetError> {
+        task::block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let other = task::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.set_nodelay(true);
+                for part in parts {
+                    let _ = stream.write_all(&part).await;
+                    task::yield_now().await;
+                }
+                // Until the other side has had enough.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+            let result = dial(address, handshake(1)).await.map(|greeted| {
+                assert_eq!(greeted.address, address);
+                greeted.handshake
+            });
+            other.await;
+            result
+        })
+    }
+
+    #[test]
+    fn handshake_in_single_bytes_is_taken() {
+        let bytes = handshake(1).encode();
+        let parts = bytes.iter().map(|&byte| vec![byte]).collect();
+        assert_eq!(dialled(parts).unwrap(), handshake(1));
+    }
+
+    #[test]
+    fn garbage_is_refused_at_the_first_byte_that_differs() {
+        let mut wrong = handshake(1).encode();
+        wrong[5] ^= 1;
+        for garbage in [b"HTTP/1.1 400 Bad".to_vec(), vec![0], wrong[..6].to_vec()] {
+            let refused = dialled(vec![garbage]);
+            assert!(matches!(refused, Err(GreetError::NoHandshake(_))));
+        }
+    }
+
+    #[test]
+    fn other_torrent_is_refused() {
+        let refused = dialled(vec![handshake(2).encode().to_vec()]);
+        assert!(matches!(refused, Err(GreetError::OtherTorrent(_))));
+    }
+
+    #[test]
+    fn closed_port_is_an_error_of_the_socket() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let refused = task::block_on(dial(address, handshake(1)));
+        assert!(matches!(refused, Err(GreetError::Socket(_))));
+    }
+}

@@ -1,0 +1,155 @@
+//! Asking trackers for peers. BEP 3 "trackers", BEP 12.
+//!
+//! Carries out what the announcer decides: it makes the requests and brings the answers back. When
+//! and whom to ask is not known here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shoal_metainfo::{InfoHash, PeerId};
+use shoal_tracker::announcer::{Announcer, Input, Output, TrackerKey, TrackerStatus};
+use shoal_tracker::client::Client;
+use shoal_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, TrackerError};
+
+use crate::event::{Board, Event};
+use crate::mailbox::Mailbox;
+use crate::note::Note;
+use crate::tasks::Spawner;
+
+/// What trackers are told of us and of this run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) peer_id: PeerId,
+    pub(crate) port: u16,
+    /// Told to trackers alone.
+    pub(crate) key: u32,
+}
+
+/// How far the transfer has come, bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Totals {
+    pub(crate) uploaded: u64,
+    pub(crate) downloaded: u64,
+    pub(crate) left: u64,
+}
+
+/// The trackers of one torrent.
+pub(crate) struct Discovery {
+    announcer: Announcer,
+    client: Arc<Client>,
+    identity: Identity,
+    notes: Arc<Mailbox<Note>>,
+}
+
+impl Discovery {
+    pub(crate) fn new(
+        announcer: Announcer,
+        client: Arc<Client>,
+        identity: Identity,
+        notes: Arc<Mailbox<Note>>,
+    ) -> Self {
+        Self {
+            announcer,
+            client,
+            identity,
+            notes,
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        self.announcer.timeout()
+    }
+
+    pub(crate) fn status(&self) -> Vec<TrackerStatus> {
+        self.announcer.status()
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.announcer.handle(now, input);
+    }
+
+    /// Takes what a tracker said, posts it, and gives the addresses in it.
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        tracker: TrackerKey,
+        url: String,
+        result: Result<AnnounceResponse, TrackerError>,
+        board: &Board,
+    ) -> Vec<SocketAddr> {
+        match result {
+            Ok(response) => {
+                let input = Input::Answered {
+                    tracker,
+                    response: &response,
+                };
+                self.announcer.handle(now, input);
+                board.post(Event::TrackerAnswered {
+                    url,
+                    peers: response.peers.len(),
+                    seeders: response.seeders,
+                    leechers: response.leechers,
+                    warning: response.warning,
+                });
+                response.peers
+            }
+            Err(error) => {
+                let text = error.to_string();
+                self.announcer.note(tracker, &text);
+                let permanent = error.is_permanent();
+                self.announcer
+                    .handle(now, Input::Failed { tracker, permanent });
+                board.post(Event::TrackerFailed { url, error: text });
+                Vec::new()
+            }
+        }
+    }
+
+    /// Starts every announce that the announcer wants; each ends in a [`Note::Announced`]. How many.
+    pub(crate) fn carry_out(&mut self, spawner: &Spawner, totals: impl Fn() -> Totals) -> usize {
+        let mut started = 0;
+        while let Some(Output::Announce {
+            tracker,
+            url,
+            event,
+        }) = self.announcer.poll()
+        {
+            let request = self.request(tracker, event, totals());
+            let (client, notes) = (self.client.clone(), self.notes.clone());
+            spawner.until_stop(async move {
+                let result = client.announce(&url, &request).await;
+                // Nobody reads any more: then nobody needs the answer.
+                let _ = notes.push(Note::Announced {
+                    tracker,
+                    url,
+                    result,
+                });
+            });
+            started += 1;
+        }
+        started
+    }
+
+    fn request(
+        &self,
+        tracker: TrackerKey,
+        event: Option<AnnounceEvent>,
+        totals: Totals,
+    ) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: self.identity.info_hash,
+            peer_id: self.identity.peer_id,
+            port: self.identity.port,
+            uploaded: totals.uploaded,
+            downloaded: totals.downloaded,
+            left: totals.left,
+            event,
+            numwant: (event == Some(AnnounceEvent::Stopped)).then_some(0),
+            key: self.identity.key,
+            tracker_id: self.announcer.tracker_id(tracker).map(<[u8]>::to_vec),
+            compact: true,
+        }
+    }
+}

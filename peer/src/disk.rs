@@ -1,0 +1,265 @@
+//! Disk work on threads of its own: writing, verifying and reading for all torrents.
+//!
+//! A piece always goes to the same writing thread, first in, first out, so its verification comes
+//! behind its writes. Blocks to serve are read by other threads, which never hash: a peer that
+//! waits for sixteen kilobytes does not wait for a piece of sixteen megabytes, and a cold page
+//! holds up no write. Answers go to the torrent's [`Mailbox`](crate::mailbox), which never blocks:
+//! so the bounded way to the disk and the way back cannot wait for each other.
+
+pub(crate) mod lane;
+pub(crate) mod store;
+mod work;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use async_std::channel::{Receiver, bounded};
+use bytes::Bytes;
+use shoal_metainfo::{Block, PieceIndex};
+use shoal_storage::StorageError;
+use shoal_swarm::io::{Digest, PeerKey, Verdict};
+
+use crate::limits::DISK_QUEUE_BYTES_MAX;
+use crate::mailbox::Mailbox;
+use crate::note::Note;
+use crate::outbox::Outbox;
+
+use lane::Lane;
+use store::Store;
+
+/// Something for a writing thread.
+#[derive(Debug, Clone)]
+pub(crate) enum Job {
+    Write {
+        block: Block,
+        data: Bytes,
+    },
+    Verify {
+        piece: PieceIndex,
+        digests: bool,
+    },
+    /// Prepares the files anew and does again what failed.
+    Retry(Deed),
+}
+
+/// What failed, so that it can be tried again.
+#[derive(Debug, Clone)]
+pub(crate) enum Deed {
+    Write { block: Block, data: Bytes },
+    Verify { piece: PieceIndex },
+    Read { block: Block },
+}
+
+/// What a disk thread tells the torrent.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Verified {
+        piece: PieceIndex,
+        verdict: Verdict,
+        blocks: Vec<Digest>,
+    },
+    /// These blocks of `Serve` could not be read.
+    Unserved { peer: PeerKey, blocks: u32 },
+    /// A deed failed.
+    Failed { error: StorageError, deed: Deed },
+    /// A [`Job::Retry`] went well, or did not.
+    Retried(Result<(), StorageError>),
+    /// The queue has room again, after it was full.
+    Room,
+    /// Everything before is written and flushed.
+    Flushed(Result<(), StorageError>),
+    /// A bug.
+    Panicked(String),
+}
+
+/// The threads, shared by all torrents.
+pub(crate) struct Disk {
+    lanes: Lanes,
+    ended: Receiver<std::convert::Infallible>,
+}
+
+/// Ways to the threads.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    writers: Vec<Arc<Lane<work::Batch>>>,
+    readers: Arc<Lane<work::ReadJob>>,
+    /// Long work that is not for one block: checking what is there.
+    checks: Arc<Lane<Box<dyn FnOnce() + Send>>>,
+}
+
+/// One torrent's files, and what is queued for them.
+pub(crate) struct TorrentDisk {
+    store: Arc<dyn Store>,
+    answers: Arc<Mailbox<Note>>,
+    lanes: Lanes,
+    queued_bytes: AtomicUsize,
+    /// The torrent waits for [`Answer::Room`].
+    waits: AtomicBool,
+    /// Pieces with a write that failed: whatever their hash is, it says nothing of any peer.
+    spoiled: Mutex<HashSet<PieceIndex>>,
+}
+
+impl Disk {
+    /// Starts `threads` writers, half as many readers, and one thread that checks.
+    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
+        let (alive, ended) = bounded(1);
+        let writers = threads.max(1);
+        let disk = Self {
+            lanes: Lanes {
+                writers: (0..writers).map(|_| Arc::new(Lane::new())).collect(),
+                readers: Arc::new(Lane::new()),
+                checks: Arc::new(Lane::new()),
+            },
+            ended,
+        };
+        let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
+            let alive = alive.clone();
+            let body = move || {
+                work();
+                drop(alive);
+            };
+            thread::Builder::new().name(name).spawn(body).map(drop)
+        };
+        for (number, lane) in disk.lanes.writers.iter().cloned().enumerate() {
+            spawn(
+                format!("disk-write-{number}"),
+                Box::new(move || work::write_all(&lane)),
+            )?;
+        }
+        for number in 0..writers.div_ceil(2) {
+            let lane = disk.lanes.readers.clone();
+            spawn(
+                format!("disk-read-{number}"),
+                Box::new(move || work::read_all(&lane)),
+            )?;
+        }
+        let lane = disk.lanes.checks.clone();
+        spawn(
+            "disk-check".to_owned(),
+            Box::new(move || std::iter::from_fn(|| lane.pop()).for_each(|check| check())),
+        )?;
+        Ok(disk)
+    }
+
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// Lets the threads finish what is queued, and waits for them.
+    pub(crate) async fn join(self) {
+        self.lanes.close(false);
+        let _ = self.ended.recv().await;
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.lanes.close(true);
+    }
+}
+
+impl Lanes {
+    /// Runs `check` when the checks before it are done.
+    pub(crate) fn check(&self, check: impl FnOnce() + Send + 'static) {
+        self.checks.push(Box::new(check));
+    }
+
+    fn close(&self, at_once: bool) {
+        self.writers.iter().for_each(|lane| lane.close(at_once));
+        self.readers.close(at_once);
+        self.checks.close(at_once);
+    }
+}
+
+impl TorrentDisk {
+    pub(crate) fn new(store: Arc<dyn Store>, answers: Arc<Mailbox<Note>>, lanes: Lanes) -> Self {
+        Self {
+            store,
+            answers,
+            lanes,
+            queued_bytes: AtomicUsize::new(0),
+            waits: AtomicBool::new(false),
+            spoiled: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// How many writing threads there are.
+    pub(crate) fn writers(&self) -> usize {
+        self.lanes.writers.len()
+    }
+
+    /// Which of them a job is for.
+    pub(crate) fn writer_of(&self, piece: PieceIndex) -> usize {
+        piece.index() % self.writers()
+    }
+
+    /// Which of them tries a deed again.
+    pub(crate) fn writer_of_deed(&self, deed: &Deed) -> usize {
+        match deed {
+            Deed::Write { block, .. } | Deed::Read { block } => self.writer_of(block.piece()),
+            Deed::Verify { piece } => self.writer_of(*piece),
+        }
+    }
+
+    /// Puts jobs, in order, behind all earlier ones for this thread.
+    pub(crate) fn push(self: &Arc<Self>, writer: usize, jobs: Vec<Job>) {
+        let bytes: usize = jobs.iter().map(Job::bytes).sum();
+        self.queued_bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.lanes.writers[writer].push(work::Batch::jobs(self.clone(), jobs));
+    }
+
+    /// True when no more payload should be taken in; [`Answer::Room`] comes when that has changed.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = || self.queued_bytes.load(Ordering::SeqCst) >= DISK_QUEUE_BYTES_MAX;
+        if !full() {
+            return false;
+        }
+        self.waits.store(true, Ordering::SeqCst);
+        // Again: it may have emptied before it knew that we wait.
+        full()
+    }
+
+    /// Puts the box on the list of those that a block is to be read for.
+    pub(crate) fn read_for(self: &Arc<Self>, outbox: Arc<Outbox>) {
+        self.lanes.readers.push(work::ReadJob::Fill {
+            disk: self.clone(),
+            outbox,
+        });
+    }
+
+    /// Unmaps what nobody used for a while, some time.
+    pub(crate) fn trim(self: &Arc<Self>) {
+        self.lanes.readers.push(work::ReadJob::Trim(self.clone()));
+    }
+
+    /// Makes everything durable that was pushed before; answered by [`Answer::Flushed`].
+    pub(crate) fn flush(self: &Arc<Self>) {
+        let left = Arc::new(AtomicUsize::new(self.writers()));
+        for lane in &self.lanes.writers {
+            lane.push(work::Batch::flush(self.clone(), left.clone()));
+        }
+    }
+
+    /// So many bytes are no longer queued.
+    fn done(&self, bytes: usize, answers: &mut Vec<Note>) {
+        let before = self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        let room = before - bytes <= DISK_QUEUE_BYTES_MAX / 2;
+        if room && self.waits.swap(false, Ordering::SeqCst) {
+            answers.push(Note::Disk(Answer::Room));
+        }
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Write { data, .. } => data.len(),
+            Self::Verify { .. } | Self::Retry(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! What the disk threads need of storage, so that a failing disk can stand in for it in tests.
+
+use bytes::Bytes;
+use shoal_metainfo::{Block, PieceIndex};
+use shoal_storage::{Storage, StorageError};
+use shoal_swarm::io::Digest;
+
+/// The files of one torrent; every call may block. [`Storage`] has the words on each.
+pub(crate) trait Store: Send + Sync + 'static {
+    fn prepare(&self) -> Result<(), StorageError>;
+    fn write(&self, block: Block, data: &[u8]) -> Result<(), StorageError>;
+    fn read(&self, block: Block) -> Result<Bytes, StorageError>;
+    /// Whether each piece is good; several at once are hashed side by side.
+    fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError>;
+    fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError>;
+    fn flush(&self) -> Result<(), StorageError>;
+    fn trim(&self);
+}
+
+impl Store for Storage {
+    fn prepare(&self) -> Result<(), StorageError> {
+        Self::prepare(self)
+    }
+
+    fn write(&self, block: Block, data: &[u8]) -> Result<(), StorageError> {
+        Self::write(self, block, data)
+    }
+
+    fn read(&self, block: Block) -> Result<Bytes, StorageError> {
+        Self::read(self, block)
+    }
+
+    fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError> {
+        Self::verify(self, piece)
+    }
+
+    fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError> {
+        Self::digests(self, piece)
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        Self::flush(self)
+    }
+
+    fn trim(&self) {
+        Self::trim(self);
+    }
+}

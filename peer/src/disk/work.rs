@@ -1,0 +1,204 @@
+//! What the disk threads do with their jobs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use shoal_metainfo::PieceIndex;
+use shoal_storage::StorageError;
+use shoal_swarm::io::Verdict;
+
+use super::lane::Lane;
+use super::{Answer, Deed, Job, TorrentDisk};
+use crate::limits::DISK_BATCH_MAX;
+use crate::note::Note;
+use crate::outbox::Outbox;
+use crate::tasks::panic_text;
+
+/// Jobs of one torrent.
+pub(super) struct Batch {
+    disk: Arc<TorrentDisk>,
+    jobs: Vec<Job>,
+    /// A flush behind the jobs; the thread that brings the number to zero does it.
+    flush: Option<Arc<AtomicUsize>>,
+}
+
+/// Something for a reading thread.
+pub(super) enum ReadJob {
+    Fill {
+        disk: Arc<TorrentDisk>,
+        outbox: Arc<Outbox>,
+    },
+    Trim(Arc<TorrentDisk>),
+}
+
+impl Batch {
+    pub(super) fn jobs(disk: Arc<TorrentDisk>, jobs: Vec<Job>) -> Self {
+        Self {
+            disk,
+            jobs,
+            flush: None,
+        }
+    }
+
+    pub(super) fn flush(disk: Arc<TorrentDisk>, left: Arc<AtomicUsize>) -> Self {
+        Self {
+            disk,
+            jobs: Vec::new(),
+            flush: Some(left),
+        }
+    }
+
+    /// Whether `next` can be done together with this one.
+    fn takes(&self, next: &Self) -> bool {
+        self.flush.is_none()
+            && Arc::ptr_eq(&self.disk, &next.disk)
+            && self.jobs.len() + next.jobs.len() <= DISK_BATCH_MAX
+    }
+}
+
+/// The life of a writing thread.
+pub(super) fn write_all(lane: &Lane<Batch>) {
+    while let Some(mut batch) = lane.pop() {
+        while let Some(next) = lane.pop_if(|next| batch.takes(next)) {
+            batch.jobs.extend(next.jobs);
+            batch.flush = next.flush;
+        }
+        let disk = batch.disk.clone();
+        let bytes = batch.jobs.iter().map(Job::bytes).sum();
+        let mut answers = Vec::new();
+        let work = AssertUnwindSafe(|| do_batch(batch, &mut answers));
+        if let Err(panic) = catch_unwind(work) {
+            answers.push(Note::Disk(Answer::Panicked(panic_text(&*panic))));
+        }
+        disk.done(bytes, &mut answers);
+        disk.answers.append(&mut answers);
+    }
+}
+
+/// Writes first, then verifies: a piece is not written to between its verification and the answer.
+fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
+    let disk = &batch.disk;
+    let mut verify = Vec::new();
+    for job in batch.jobs {
+        match job {
+            Job::Write { block, data } => {
+                if let Err(error) = disk.store.write(block, &data) {
+                    disk.spoiled().insert(block.piece());
+                    let deed = Deed::Write { block, data };
+                    answers.push(Note::Disk(Answer::Failed { error, deed }));
+                }
+            }
+            Job::Verify { piece, digests } => verify.push((piece, digests)),
+            Job::Retry(deed) => {
+                answers.push(Note::Disk(Answer::Retried(disk.retry(&deed))));
+            }
+        }
+    }
+    for (piece, digests) in verify {
+        disk.verify(piece, digests, answers);
+    }
+    if let Some(left) = batch.flush
+        && left.fetch_sub(1, Ordering::SeqCst) == 1
+    {
+        answers.push(Note::Disk(Answer::Flushed(disk.store.flush())));
+    }
+}
+
+/// The life of a reading thread.
+pub(super) fn read_all(lane: &Lane<ReadJob>) {
+    while let Some(job) = lane.pop() {
+        match job {
+            ReadJob::Trim(disk) => {
+                let _ = catch_unwind(AssertUnwindSafe(|| disk.store.trim()));
+            }
+            ReadJob::Fill { disk, outbox } => {
+                let mut answers = Vec::new();
+                let work = AssertUnwindSafe(|| disk.fill(&outbox, &mut answers));
+                if let Err(panic) = catch_unwind(work) {
+                    outbox.close();
+                    answers.push(Note::Disk(Answer::Panicked(panic_text(&*panic))));
+                }
+                disk.answers.append(&mut answers);
+                // To the end of the list: other connections wait too.
+                if outbox.wants_read() {
+                    lane.push(ReadJob::Fill { disk, outbox });
+                }
+            }
+        }
+    }
+}
+
+impl TorrentDisk {
+    fn verify(&self, piece: PieceIndex, digests: bool, answers: &mut Vec<Note>) {
+        let spoiled = self.spoiled().remove(&piece);
+        let judged = if spoiled {
+            Ok((Verdict::Unknown, Vec::new()))
+        } else {
+            self.judge(piece, digests)
+        };
+        let (verdict, blocks) = judged.unwrap_or_else(|error| {
+            let deed = Deed::Verify { piece };
+            answers.push(Note::Disk(Answer::Failed { error, deed }));
+            (Verdict::Unknown, Vec::new())
+        });
+        answers.push(Note::Disk(Answer::Verified {
+            piece,
+            verdict,
+            blocks,
+        }));
+    }
+
+    fn judge(
+        &self,
+        piece: PieceIndex,
+        digests: bool,
+    ) -> Result<(Verdict, Vec<[u8; 20]>), StorageError> {
+        let good = self.store.verify(piece)?;
+        let blocks = if digests || !good {
+            self.store.digests(piece)?
+        } else {
+            Vec::new()
+        };
+        let verdict = if good { Verdict::Good } else { Verdict::Bad };
+        Ok((verdict, blocks))
+    }
+
+    fn retry(&self, deed: &Deed) -> Result<(), StorageError> {
+        self.store.prepare()?;
+        match deed {
+            Deed::Write { block, data } => self.store.write(*block, data),
+            Deed::Verify { piece } => self.store.verify(*piece).map(drop),
+            Deed::Read { block } => self.store.read(*block).map(drop),
+        }
+    }
+
+    /// Reads what the box wants next.
+    fn fill(&self, outbox: &Outbox, answers: &mut Vec<Note>) {
+        let mut failed = 0;
+        let blocks = outbox.take_unread();
+        let mut read = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            match self.store.read(block) {
+                Ok(data) => read.push((block, data)),
+                Err(error) => {
+                    failed += 1;
+                    let deed = Deed::Read { block };
+                    answers.push(Note::Disk(Answer::Failed { error, deed }));
+                }
+            }
+        }
+        outbox.fill(read.into_iter());
+        if failed > 0 {
+            answers.push(Note::Disk(Answer::Unserved {
+                peer: outbox.peer,
+                blocks: failed,
+            }));
+        }
+    }
+
+    fn spoiled(&self) -> MutexGuard<'_, std::collections::HashSet<PieceIndex>> {
+        // Nothing panics while the lock is held; a poisoned one is whole.
+        self.spoiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,270 @@
+//! News of one torrent for people and programs, and the board it is posted on.
+//!
+//! A reader that is slow loses old news and delays nobody. What happens once (checked, complete,
+//! stopped, failed) is never lost, and is told to readers that come later too.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use shoal_storage::StorageError;
+
+use crate::error::Failure;
+use crate::handle::TorrentSnapshot;
+use crate::limits::EVENTS_QUEUED_MAX;
+
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// What is on the disk is being checked; bytes.
+    Checking {
+        /// Looked at so far.
+        done: u64,
+        /// Of the torrent.
+        total: u64,
+    },
+    /// The check is over. Once.
+    Checked {
+        /// Pieces that are there and good.
+        have: u32,
+        /// Pieces of the torrent.
+        pieces: u32,
+    },
+    /// The swarm's own news, but for `Complete`.
+    Swarm(shoal_swarm::io::Event),
+    /// A tracker answered an announce.
+    TrackerAnswered {
+        /// Its announce URL.
+        url: String,
+        /// Addresses it gave.
+        peers: usize,
+        /// Peers that have everything, as it says.
+        seeders: Option<u32>,
+        /// Peers that do not, as it says.
+        leechers: Option<u32>,
+        /// Something it wants people to read.
+        warning: Option<String>,
+    },
+    /// An announce came to nothing; it is tried again.
+    TrackerFailed {
+        /// Its announce URL.
+        url: String,
+        /// What happened, and what to do.
+        error: String,
+    },
+    /// The disk failed: nothing is asked for until it works again.
+    DiskFailed(Arc<StorageError>),
+    /// The disk works again.
+    DiskRecovered,
+    /// Every piece is here. Once.
+    Complete,
+    /// It was stopped. Once, and nothing comes after it.
+    Stopped,
+    /// It cannot go on. Once, and nothing comes after it.
+    Failed(Failure),
+}
+
+impl Event {
+    fn lasts(&self) -> bool {
+        matches!(
+            self,
+            Self::Checked { .. } | Self::Complete | Self::Stopped | Self::Failed(_)
+        )
+    }
+
+    fn ends(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Failed(_))
+    }
+}
+
+/// Reads the news of one torrent, from now on; what lasts also from before.
+pub struct Events {
+    reader: Arc<Reader>,
+}
+
+impl Events {
+    /// Waits for the next event; `None` behind the last one.
+    pub async fn next(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.reader.poll(cx)).await
+    }
+
+    /// The next event, if there is one now.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.reader.lock().events.pop_front()
+    }
+
+    /// How many events were dropped because nobody read them in time.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.reader.lock().lost
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    ended: bool,
+    lost: u64,
+    waker: Option<Waker>,
+}
+
+impl Reader {
+    fn push(&self, event: Event) {
+        let mut queue = self.lock();
+        if queue.events.len() >= EVENTS_QUEUED_MAX {
+            if let Some(oldest) = queue.events.iter().position(|event| !event.lasts()) {
+                queue.events.remove(oldest);
+            }
+            queue.lost += 1;
+        }
+        queue.ended |= event.ends();
+        queue.events.push_back(event);
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Event>> {
+        let mut queue = self.lock();
+        if let Some(event) = queue.events.pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if queue.ended {
+            return Poll::Ready(None);
+        }
+        queue.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while the lock is held; a poisoned one is whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a torrent posts its news; it never waits for readers.
+#[derive(Default)]
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    readers: Vec<Weak<Reader>>,
+    lasting: Vec<Event>,
+    last: Option<TorrentSnapshot>,
+}
+
+impl Board {
+    /// Posts an event; those that happen once are posted once, and nothing behind the end.
+    pub(crate) fn post(&self, event: Event) {
+        let mut inner = self.lock();
+        if inner.has_ended() || (event.lasts() && inner.lasting.contains(&event)) {
+            return;
+        }
+        if event.lasts() {
+            inner.lasting.push(event.clone());
+        }
+        inner.readers.retain(|reader| {
+            let reader = reader.upgrade();
+            if let Some(reader) = &reader {
+                reader.push(event.clone());
+            }
+            reader.is_some()
+        });
+    }
+
+    /// Keeps how things stood at the end, for those who ask later.
+    pub(crate) fn keep(&self, snapshot: TorrentSnapshot) {
+        self.lock().last = Some(snapshot);
+    }
+
+    /// What [`keep`](Self::keep) kept.
+    pub(crate) fn last(&self) -> Option<TorrentSnapshot> {
+        self.lock().last.clone()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().has_ended()
+    }
+
+    pub(crate) fn read(&self) -> Events {
+        let reader = Arc::new(Reader::default());
+        let mut inner = self.lock();
+        for event in &inner.lasting {
+            reader.push(event.clone());
+        }
+        inner.readers.push(Arc::downgrade(&reader));
+        Events { reader }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while the lock is held; a poisoned one is whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn has_ended(&self) -> bool {
+        self.lasting.last().is_some_and(Event::ends)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_std::task;
+
+    fn checking(done: u64) -> Event {
+        Event::Checking { done, total: 9 }
+    }
+
+    #[test]
+    fn slow_reader_loses_old_news_but_never_what_happens_once() {
+        let board = Board::default();
+        let mut events = board.read();
+        board.post(Event::Complete);
+        let posted = 2 * EVENTS_QUEUED_MAX as u64;
+        (0..posted).for_each(|done| board.post(checking(done)));
+        board.post(Event::Stopped);
+        let found: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+        assert_eq!(found.len(), EVENTS_QUEUED_MAX);
+        assert_eq!(found.first(), Some(&Event::Complete));
+        assert_eq!(found[found.len() - 2], checking(posted - 1));
+        assert_eq!(found.last(), Some(&Event::Stopped));
+        assert_eq!(events.lost(), posted + 2 - EVENTS_QUEUED_MAX as u64);
+    }
+
+    #[test]
+    fn late_reader_is_told_what_lasts_and_then_the_end() {
+        let board = Board::default();
+        board.post(checking(1));
+        board.post(Event::Complete);
+        board.post(Event::Complete);
+        board.post(Event::Stopped);
+        board.post(checking(2));
+        let mut events = board.read();
+        task::block_on(async {
+            assert_eq!(events.next().await, Some(Event::Complete));
+            assert_eq!(events.next().await, Some(Event::Stopped));
+            assert_eq!(events.next().await, None);
+        });
+    }
+
+    #[test]
+    fn readers_that_are_gone_cost_nothing() {
+        let board = Board::default();
+        drop(board.read());
+        board.post(checking(1));
+        assert!(board.lock().readers.is_empty());
+    }
+}

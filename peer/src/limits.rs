@@ -1,0 +1,120 @@
+//! Every bound of this crate, with its source.
+
+use std::time::Duration;
+
+/// Connections that are still shaking hands, over all torrents.
+/// Ours: a flood of half-open ones costs 256 small tasks and descriptors, and no more.
+pub const HANDSHAKES_PENDING_MAX: usize = 256;
+
+/// Of these, from one address that is not this machine.
+/// Ours: honest peers behind one address translator come one by one; a flood does not.
+pub const HANDSHAKES_PENDING_PER_ADDRESS_MAX: usize = 16;
+
+/// For a whole handshake, not for each read of it. Source: libtorrent's `handshake_timeout`.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// For a connection to open. Ours: three SYNs (0, 1, 3 s) and an answer from far away.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// Pause after the system had no descriptor left for an accepted connection.
+/// Ours: long enough not to spin, short enough not to be felt.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepted connections that the system keeps ready for us. Ours: a crowd after a restart.
+pub const LISTEN_BACKLOG: i32 = 512;
+
+/// First receive area of a connection, bytes. Ours: one block; a thousand idle ones cost 16 MiB.
+pub const RECEIVE_AREA_MIN: usize = 16 << 10;
+
+/// Largest receive area of a connection, bytes.
+/// Ours: sixteen blocks a read make the cost of a wake-up small; more reads no faster.
+pub const RECEIVE_AREA_MAX: usize = 256 << 10;
+
+/// Used receive areas that are kept for the next read, bytes over all connections of a torrent.
+/// Ours: what a fast torrent has at the disk at any time; fresh memory costs a fault a page.
+pub const RECEIVE_POOL_BYTES_MAX: usize = 8 << 20;
+
+/// Used receive areas that are kept, whatever their size. Ours: bounds the search for a free one.
+pub const RECEIVE_POOL_AREAS_MAX: usize = 64;
+
+/// Messages handed over at once. Ours: a flood of keep-alives is four bytes each on the line and
+/// forty in memory; so a batch of the smallest stays below a receive area.
+pub const BATCH_MESSAGES_MAX: usize = 1024;
+
+/// Batches from all connections that wait for their torrent.
+/// Ours: 32 full receive areas are 8 MiB; behind that the sockets are not read.
+pub const BATCHES_QUEUED_MAX: usize = 32;
+
+/// Encoded messages that wait for one socket, bytes; above, the connection is closed.
+/// Ours: the longest bitfield (256 KiB) and as much again of requests, haves and rejects.
+pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 << 10;
+
+/// Blocks that wait for one socket, unread ones included; above, the connection is closed.
+/// Ours: above any queue that a swarm lets a peer have, so that only a bug or a flood gets there.
+pub const OUTBOX_BLOCKS_MAX: usize = 4096;
+
+/// Block bytes read ahead of a socket that has taken nothing yet. Ours: eight blocks.
+pub const OUTBOX_READ_AHEAD_MIN: usize = 128 << 10;
+
+/// Block bytes read ahead of a fast socket. Ours: while one such half is written the next is read.
+pub const OUTBOX_READ_AHEAD_MAX: usize = 512 << 10;
+
+/// Pieces of memory in one vectored write. Ours: 64 blocks with their heads are 1 MiB; the
+/// system's bound is 1024.
+pub const WRITE_SLICES_MAX: usize = 128;
+
+/// Reads of a socket that never waits, between two turns of the executor.
+/// Ours: 1 MiB, so that the other tasks and the writes of this one are not starved.
+pub const READS_IN_A_ROW_MAX: usize = 4;
+
+/// A message may be unfinished for this long at any rate.
+/// Ours: half of BEP 3's two minutes of silence.
+pub const PARTIAL_MESSAGE_TIME: Duration = Duration::from_secs(30);
+
+/// Slowest that an unfinished message may grow after [`PARTIAL_MESSAGE_TIME`], bytes a second.
+/// Ours: a block in a minute. One byte a second would hold its memory for hours.
+pub const PARTIAL_MESSAGE_BYTES_PER_S_MIN: u64 = 256;
+
+/// For how long a socket may take none of the bytes that wait for it.
+/// Source: as libtorrent's `peer_timeout`, 120 s, halved: what waits holds memory.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+
+/// A connection that read nothing for this long gives its receive area back.
+/// Ours: between two rounds of choking.
+pub const RECEIVE_IDLE: Duration = Duration::from_secs(10);
+
+/// How often deadlines of connections are looked at. Ours: one timer a torrent, none a socket.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// Payload that waits to be written, bytes of one torrent; above, its sockets are not read.
+/// Ours: a third of a second of a fast disk; more only hides that it is slow.
+pub const DISK_QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Jobs that a disk thread takes at once. Ours: pieces that end together are hashed together,
+/// and their haves do not wait long: 256 blocks are 4 MiB.
+pub const DISK_BATCH_MAX: usize = 256;
+
+/// How often a disk that failed is tried again. Ours: soon enough for a person who made room.
+pub const DISK_RETRY: Duration = Duration::from_secs(3);
+
+/// Windows that nobody used for this long are unmapped. Ours: idle torrents cost no mappings.
+pub const DISK_TRIM: Duration = Duration::from_secs(30);
+
+/// Events that wait for one reader; above, the oldest that may be lost is.
+/// Ours: several seconds of a busy torrent.
+pub const EVENTS_QUEUED_MAX: usize = 1024;
+
+/// Commands that wait for a torrent. Ours: people and their programs ask seldom.
+pub const COMMANDS_QUEUED_MAX: usize = 32;
+
+/// Handshaken connections that wait for their torrent. Ours: more would be turned away anyway.
+pub const ARRIVALS_QUEUED_MAX: usize = 64;
+
+/// For the farewell to trackers. Source: people press Ctrl+C once and wait that long.
+pub const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Disk threads unless told otherwise. Ours: hashing keeps pace with any socket on four cores.
+pub const DISK_THREADS_DEFAULT_MAX: usize = 4;
+
+/// Tries to find a port that is free for both families. Ours: a clash is rare, eight are none.
+pub const PORT_TRIES_MAX: usize = 8;

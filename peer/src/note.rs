@@ -1,0 +1,43 @@
+//! What a torrent is told by those who must not wait for it.
+
+use std::net::SocketAddr;
+
+use async_std::net::TcpStream;
+use shoal_metainfo::Bitfield;
+use shoal_storage::StorageError;
+use shoal_swarm::io::{Direction, PeerKey};
+use shoal_tracker::announcer::TrackerKey;
+use shoal_tracker::{AnnounceResponse, TrackerError};
+use shoal_wire::Handshake;
+
+use crate::disk::Answer;
+
+/// Every variant answers something that was given out before, so their number has a bound.
+pub(crate) enum Note {
+    /// From the disk threads.
+    Disk(Answer),
+    /// Blocks left for this peer; its outbox has the numbers.
+    Sent(PeerKey),
+    /// A connection is ready. Incoming ones are counted by their [`Door`](crate::listen::Door).
+    Greeted(Greeted),
+    /// A dial came to nothing.
+    DialFailed(SocketAddr),
+    /// A tracker answered, or did not.
+    Announced {
+        tracker: TrackerKey,
+        url: String,
+        result: Result<AnnounceResponse, TrackerError>,
+    },
+    /// What is on the disk has been checked.
+    Checked(Result<Bitfield, StorageError>),
+}
+
+/// A socket behind its handshake.
+pub(crate) struct Greeted {
+    pub(crate) stream: TcpStream,
+    /// The other end; of a dial, the address that was dialled.
+    pub(crate) address: SocketAddr,
+    pub(crate) direction: Direction,
+    /// What the peer said; its info hash is ours.
+    pub(crate) handshake: Handshake,
+}

@@ -1,0 +1,124 @@
+//! What the swarm wants done: laid out one by one, handed on in batches.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use shoal_swarm::Swarm;
+use shoal_swarm::io::{Direction, Event as SwarmEvent, Input, Output};
+use shoal_tracker::announcer::Input as TrackerInput;
+use shoal_wire::Decoder;
+
+use super::Live;
+use crate::connection::Connection;
+use crate::dial::dial;
+use crate::discovery::{Discovery, Totals};
+use crate::disk::Job;
+use crate::event::Event;
+use crate::note::{Greeted, Note};
+use crate::tasks::Spawner;
+
+impl Live {
+    /// Does what costs nothing, and lays the rest out for [`carry_out`](Self::carry_out).
+    pub(super) fn put(&mut self, now: Instant, output: Output) {
+        match output {
+            Output::Dial { address } => self.dial(address),
+            Output::Send { peer, message } => self.links.put(peer, |outbox| outbox.send(&message)),
+            Output::Serve { peer, block } => self.links.put(peer, |outbox| outbox.serve(block)),
+            Output::Close { peer, reason } => {
+                tracing::debug!(peer = peer.0, ?reason, "closing");
+                if let Some(outbox) = self.links.outbox(peer) {
+                    outbox.close();
+                }
+            }
+            Output::Write { block, data } => {
+                self.jobs[self.shared.disk.writer_of(block.piece())]
+                    .push(Job::Write { block, data });
+            }
+            Output::Verify { piece, digests } => {
+                self.jobs[self.shared.disk.writer_of(piece)].push(Job::Verify { piece, digests });
+            }
+            Output::WantPeers => self.tell_trackers(now, TrackerInput::WantPeers),
+            Output::Event(SwarmEvent::Complete) => {
+                self.board.post(Event::Complete);
+                self.tell_trackers(now, TrackerInput::Completed);
+            }
+            Output::Event(event) => self.board.post(Event::Swarm(event)),
+        }
+    }
+
+    pub(super) fn tell_trackers(&mut self, now: Instant, input: TrackerInput<'_>) {
+        if let Some(discovery) = &mut self.discovery {
+            discovery.handle(now, input);
+        }
+    }
+
+    /// Hands on what was laid out: one push a disk thread, one wake-up a connection.
+    pub(super) fn carry_out(&mut self) {
+        for (writer, jobs) in self.jobs.iter_mut().enumerate() {
+            if !jobs.is_empty() {
+                self.shared.disk.push(writer, std::mem::take(jobs));
+            }
+        }
+        self.links.carry_out(&self.shared.disk);
+        announce(&mut self.discovery, &self.swarm, self.tasks.spawner());
+    }
+
+    fn dial(&self, address: SocketAddr) {
+        let (ours, notes) = (self.handshake, self.shared.notes.clone());
+        self.tasks.spawner().until_stop(async move {
+            let note = match dial(address, ours).await {
+                Ok(greeted) => Note::Greeted(greeted),
+                Err(error) => {
+                    tracing::debug!("no connection to {address}: {error}");
+                    Note::DialFailed(address)
+                }
+            };
+            // The torrent has ended: then nobody wants the connection.
+            let _ = notes.push(note);
+        });
+    }
+
+    /// Starts the task of a connection, and tells the swarm of it.
+    pub(super) fn adopt(&mut self, now: Instant, greeted: Greeted) {
+        if greeted.direction == Direction::Incoming {
+            self.arrivals.fetch_sub(1, Ordering::SeqCst);
+        }
+        let outbox = self.links.add(now);
+        let peer = outbox.peer;
+        let connection = Connection {
+            stream: greeted.stream,
+            decoder: Decoder::new(Some(self.bitfield_length)),
+            outbox,
+            torrent: self.to_torrent.clone(),
+            surroundings: self.shared.clone(),
+        };
+        self.tasks.spawner().to_the_end(connection.run());
+        let connected = Input::Connected {
+            peer,
+            address: greeted.address,
+            direction: greeted.direction,
+            handshake: greeted.handshake,
+        };
+        self.tell(now, connected);
+    }
+}
+
+/// Starts the announces that are due; how many.
+pub(super) fn announce(
+    discovery: &mut Option<Discovery>,
+    swarm: &Swarm,
+    spawner: &Spawner,
+) -> usize {
+    let Some(discovery) = discovery else {
+        return 0;
+    };
+    discovery.carry_out(spawner, || {
+        let snapshot = swarm.snapshot(Instant::now());
+        Totals {
+            uploaded: snapshot.uploaded,
+            downloaded: snapshot.downloaded,
+            left: snapshot.bytes_total - snapshot.bytes_have,
+        }
+    })
+}
