@@ -187,7 +187,7 @@ mod tests {
         let mut spoiled = DIGESTS;
         spoiled[1] = [9; 20];
         assert_eq!(blame.bad(piece, spoiled.to_vec()), None);
-        assert_eq!(blame.suspects(piece), [1, 2, 3].map(|key| PeerKey(key)));
+        assert_eq!(blame.suspects(piece), [1, 2, 3].map(PeerKey));
         assert!(blame.wants_digests(piece));
         receive(&mut blame, [4; 4]);
         assert_eq!(blame.good(piece, &DIGESTS), [suspect(2)]);

@@ -689,3 +689,214 @@ fn nth_block(geometry: &Geometry, piece: PieceIndex, number: usize) -> Block {
         .nth_block(piece, number)
         .expect("states are made from the geometry")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const A: PeerKey = PeerKey(1);
+    const B: PeerKey = PeerKey(2);
+    const C: PeerKey = PeerKey(3);
+
+    /// Twenty pieces of four blocks.
+    fn picker(seed: u64) -> Picker {
+        let geometry = Geometry::new(20 << 16, 1 << 16).unwrap();
+        Picker::new(geometry, Bitfield::none(20), seed)
+    }
+
+    fn piece(index: u32) -> PieceIndex {
+        picker(0).geometry.piece(index).unwrap()
+    }
+
+    fn holdings(indices: impl IntoIterator<Item = u32>) -> Holdings {
+        let mut bits = Bitfield::none(20);
+        for index in indices {
+            bits.insert(piece(index));
+        }
+        Holdings::new(bits)
+    }
+
+    fn pick(picker: &mut Picker, peer: PeerKey, holdings: &Holdings, count: usize) -> Vec<Block> {
+        let mut picked = Vec::new();
+        picker.pick(peer, holdings, &[], count, &mut picked);
+        picker.check_invariants();
+        picked
+    }
+
+    fn fetch(picker: &mut Picker, piece: PieceIndex) {
+        let mut picked = Vec::new();
+        picker.pick_of(piece, A, 99, &mut picked);
+        for block in picked {
+            picker.received(block, A);
+        }
+        picker.verified(piece);
+        picker.check_invariants();
+    }
+
+    #[test]
+    fn first_piece_is_random_and_later_ones_are_the_rarest() {
+        let mut firsts = BTreeSet::new();
+        for seed in 0..50 {
+            let mut picker = picker(seed);
+            picker.peer_came(&Holdings::All);
+            picker.peer_came(&holdings(0..10));
+            picker.peer_came(&holdings(5..20));
+            firsts.insert(pick(&mut picker, A, &Holdings::All, 1)[0].piece());
+        }
+        assert!(firsts.len() > 10, "{firsts:?}");
+        for seed in 0..50 {
+            let mut picker = picker(seed);
+            fetch(&mut picker, piece(0));
+            for _ in 0..3 {
+                picker.peer_came(&holdings((0..20).filter(|&index| index != 17)));
+            }
+            picker.peer_came(&holdings([17]));
+            let picked = pick(&mut picker, B, &Holdings::All, 4);
+            assert!(picked.iter().all(|block| block.piece() == piece(17)));
+        }
+    }
+
+    #[test]
+    fn piece_begun_is_finished_first_and_in_one_run() {
+        let mut picker = picker(1);
+        let begun = pick(&mut picker, A, &Holdings::All, 2);
+        let rest = pick(&mut picker, B, &Holdings::All, 3);
+        assert!(
+            rest[..2]
+                .iter()
+                .all(|block| block.piece() == begun[0].piece())
+        );
+        assert_ne!(rest[2].piece(), begun[0].piece());
+        let numbers = begun.iter().chain(&rest[..2]).map(|block| block.number());
+        assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn nothing_is_picked_that_the_peer_has_not() {
+        let mut picker = picker(1);
+        pick(&mut picker, A, &Holdings::All, 1);
+        let theirs = holdings([3, 9]);
+        let picked = pick(&mut picker, B, &theirs, 99);
+        assert!(picked.iter().all(|block| theirs.has(block.piece())));
+        assert!((7..=8).contains(&picked.len()));
+        assert_eq!(pick(&mut picker, C, &holdings([]), 9), []);
+    }
+
+    #[test]
+    fn suggested_piece_comes_before_other_new_ones() {
+        let mut picker = picker(1);
+        let mut picked = Vec::new();
+        picker.pick(A, &Holdings::All, &[piece(13)], 4, &mut picked);
+        assert!(picked.iter().all(|block| block.piece() == piece(13)));
+    }
+
+    #[test]
+    fn peer_with_only_common_pieces_is_found_one_among_many() {
+        let geometry = Geometry::new(50_000, 1).unwrap();
+        let mut picker = Picker::new(geometry, Bitfield::none(50_000), 1);
+        let mut bits = Bitfield::none(50_000);
+        bits.insert(geometry.piece(31_415).unwrap());
+        let theirs = Holdings::new(bits);
+        picker.peer_came(&theirs);
+        let mut picked = Vec::new();
+        picker.pick(A, &theirs, &[], 5, &mut picked);
+        assert_eq!(picked.len(), 1);
+        assert_eq!(picked[0].piece().get(), 31_415);
+    }
+
+    #[test]
+    fn released_block_is_free_again_and_an_empty_piece_missing() {
+        let mut picker = picker(1);
+        let picked = pick(&mut picker, A, &Holdings::All, 4);
+        picker.received(picked[0], A);
+        picker.released(picked[2], A);
+        picker.check_invariants();
+        picker.released(picked[2], B);
+        assert_eq!(pick(&mut picker, B, &Holdings::All, 1), [picked[2]]);
+        let alone = pick(&mut picker, C, &Holdings::All, 1);
+        picker.released(alone[0], C);
+        picker.check_invariants();
+        assert!(picker.missing.has(alone[0].piece()));
+    }
+
+    #[test]
+    fn endgame_is_strict_and_duplicates_are_bounded() {
+        let mut picker = picker(1);
+        assert!(!picker.is_endgame());
+        let all = pick(&mut picker, A, &Holdings::All, 79);
+        assert!(!picker.is_endgame(), "one block is not asked for");
+        pick(&mut picker, A, &Holdings::All, 1);
+        assert!(picker.is_endgame());
+        for block in &all {
+            picker.received(*block, A);
+        }
+        let mut asked = 0;
+        for peer in 2..9 {
+            let mut picked = Vec::new();
+            let slow = |_| true;
+            picker.pick_duplicates(PeerKey(peer), &Holdings::All, 9, slow, &mut picked);
+            picker.check_invariants();
+            asked += picked.len();
+        }
+        assert_eq!(asked, ENDGAME_DUPLICATES_MAX);
+        let last = picker.requested()[0].0;
+        let arrival = picker.received(last, B);
+        let others = vec![A, C];
+        let expected = Arrival::Accepted {
+            others,
+            piece_complete: true,
+        };
+        assert_eq!(arrival, expected);
+        assert_eq!(picker.received(last, C), Arrival::Useless);
+    }
+
+    #[test]
+    fn duplicates_are_not_taken_from_the_faster() {
+        let mut picker = picker(1);
+        pick(&mut picker, A, &Holdings::All, 80);
+        let mut picked = Vec::new();
+        picker.pick_duplicates(B, &Holdings::All, 9, |_| false, &mut picked);
+        assert_eq!(picked, []);
+    }
+
+    #[test]
+    fn piece_on_parole_is_asked_of_one_peer_and_rather_not_of_a_suspect() {
+        let mut picker = picker(1);
+        let only = holdings([4]);
+        let picked = pick(&mut picker, A, &only, 4);
+        for block in picked {
+            picker.received(block, A);
+        }
+        picker.failed(piece(4), vec![A]);
+        let first = pick(&mut picker, A, &Holdings::All, 1);
+        assert_ne!(first[0].piece(), piece(4), "a suspect gets something else");
+        let parole = pick(&mut picker, B, &only, 2);
+        assert_eq!(parole.len(), 2);
+        assert_eq!(pick(&mut picker, C, &only, 9), [], "nobody else may help");
+        assert!(matches!(
+            picker.received(parole[0], B),
+            Arrival::Accepted { .. }
+        ));
+        assert_eq!(picker.received(parole[1], C), Arrival::Useless);
+        assert!(picker.forsaken(B));
+        picker.check_invariants();
+        assert_eq!(picker.take_wasted(), [(piece(4), 1 << 14)]);
+        assert_eq!(pick(&mut picker, C, &only, 9).len(), 4);
+    }
+
+    #[test]
+    fn partial_pieces_are_bounded() {
+        let pieces = 3 * u32::try_from(PARTIAL_PIECES_MAX).unwrap();
+        let geometry = Geometry::new(u64::from(pieces) << 15, 1 << 15).unwrap();
+        let mut picker = Picker::new(geometry, Bitfield::none(pieces), 1);
+        for piece in geometry.all_pieces() {
+            let mut picked = Vec::new();
+            picker.pick_of(piece, A, 1, &mut picked);
+            picker.received(picked[0], A);
+            assert!(picker.partial.len() <= PARTIAL_PIECES_MAX);
+        }
+        picker.check_invariants();
+        assert_eq!(picker.take_wasted().len(), 2 * PARTIAL_PIECES_MAX);
+    }
+}

@@ -162,18 +162,17 @@ impl Pipeline {
 
     /// The peer said that it will not send the block.
     pub fn rejected(&mut self, block: Block) -> Rejected {
-        let asked = self
-            .outstanding
-            .iter()
-            .position(|(other, _)| *other == block);
-        if let Some(at) = asked {
-            self.outstanding.remove(at);
-            return Rejected::Asked;
+        // Answers come in the order asked: a reject of a block that was given up and asked for
+        // again is about the first time.
+        if let Some(at) = self.late.iter().position(|other| *other == block) {
+            self.late.remove(at);
+            return Rejected::Late;
         }
-        match self.late.iter().position(|other| *other == block) {
+        let mut asked = self.outstanding.iter();
+        match asked.position(|(other, _)| *other == block) {
             Some(at) => {
-                self.late.remove(at);
-                Rejected::Late
+                self.outstanding.remove(at);
+                Rejected::Asked
             }
             None => Rejected::Never,
         }
@@ -200,12 +199,13 @@ impl Pipeline {
     }
 
     /// How long the peer, at its rate, needs for what it owes; at least as long as it has given
-    /// nothing.
+    /// nothing, which is all that is known of one without a rate.
     #[must_use]
     pub fn drain_time(&self, now: Instant, bytes_per_s: u64) -> Duration {
         let owed = self.outstanding.len() as u64 * u64::from(BLOCK_LENGTH);
         let silent = now.saturating_duration_since(self.progress_at);
-        Duration::from_millis(owed * 1_000 / bytes_per_s.max(1)).max(silent)
+        let needs = (owed * 1_000).checked_div(bytes_per_s).unwrap_or(0);
+        Duration::from_millis(needs).max(silent)
     }
 
     fn window_max(&self) -> usize {
@@ -245,4 +245,156 @@ pub enum Rejected {
     Late,
     /// No request of ours.
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shoal_metainfo::Geometry;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn block(number: usize) -> Block {
+        let geometry = Geometry::new(1 << 30, 1 << 24).unwrap();
+        let piece = geometry
+            .piece(u32::try_from(number / 1_024).unwrap())
+            .unwrap();
+        geometry.nth_block(piece, number % 1_024).unwrap()
+    }
+
+    /// Runs a line of so many blocks a second with that round trip; returns the window at the end.
+    fn run(
+        pipeline: &mut Pipeline,
+        blocks_per_s: u32,
+        round_trip: Duration,
+        blocks: usize,
+    ) -> usize {
+        let mut now = Instant::now();
+        let (mut asked, mut line_free_at) = (0, now);
+        let mut arrivals = VecDeque::new();
+        for came in 0..blocks {
+            for _ in 0..pipeline.room(now) {
+                let block = block(asked);
+                pipeline.asked(now, block);
+                line_free_at =
+                    line_free_at.max(now + round_trip) + Duration::from_secs(1) / blocks_per_s;
+                arrivals.push_back(line_free_at);
+                asked += 1;
+            }
+            now = now.max(arrivals.pop_front().expect("the window is never zero"));
+            let block = block(came);
+            let length = block.length() as usize;
+            let came = pipeline.came(now, block.piece().get(), block.begin(), length);
+            assert_eq!(came, Expectation::Asked(block));
+        }
+        pipeline.window
+    }
+
+    #[test]
+    fn window_grows_to_the_bound_on_a_fast_line() {
+        let mut pipeline = Pipeline::new(Instant::now());
+        pipeline.set_reqq(2_000);
+        let window = run(&mut pipeline, 60_000, MS, 3_000);
+        assert_eq!(window, REQUESTS_IN_FLIGHT_MAX);
+    }
+
+    #[test]
+    fn window_doubles_each_round_trip() {
+        let mut pipeline = Pipeline::new(Instant::now());
+        let window = run(&mut pipeline, 60_000, MS * 50, 16 + 32 + 64);
+        assert!(window >= 100, "{window}");
+    }
+
+    #[test]
+    fn window_obeys_what_the_peer_takes() {
+        for (reqq, expected) in [(1, 1), (40, 40)] {
+            let mut pipeline = Pipeline::new(Instant::now());
+            pipeline.set_reqq(reqq);
+            assert_eq!(run(&mut pipeline, 60_000, MS, 3_000), expected);
+        }
+        let mut untold = Pipeline::new(Instant::now());
+        assert_eq!(run(&mut untold, 60_000, MS, 3_000), REQQ_DEFAULT);
+    }
+
+    #[test]
+    fn window_holds_about_a_second_of_a_slow_line() {
+        for blocks_per_s in [5, 20, 100] {
+            let mut pipeline = Pipeline::new(Instant::now());
+            let window = run(&mut pipeline, blocks_per_s, MS * 50, 1_000);
+            let second = blocks_per_s as usize;
+            assert!(
+                (second / 2..=second * 5 / 2).contains(&window),
+                "{window} at {second}/s"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_leave_many_at_a_time() {
+        let now = Instant::now();
+        let mut pipeline = Pipeline::new(now);
+        let room = pipeline.room(now);
+        assert_eq!(room, REQUESTS_START);
+        (0..room).for_each(|number| pipeline.asked(now, block(number)));
+        assert_eq!(pipeline.room(now), 0);
+        let mut refilled_at = Vec::new();
+        for number in 0..room {
+            pipeline.rejected(block(number));
+            refilled_at.push(pipeline.room(now));
+        }
+        assert_eq!(refilled_at[..4], [0, 0, 0, 4]);
+    }
+
+    #[test]
+    fn given_up_block_is_late_once_and_then_unasked() {
+        let now = Instant::now();
+        let mut pipeline = Pipeline::new(now);
+        pipeline.asked(now, block(0));
+        assert!(pipeline.give_up(block(0)));
+        assert!(!pipeline.give_up(block(0)));
+        assert_eq!(
+            pipeline.came(now, 0, 0, 5),
+            Expectation::WrongLength(block(0))
+        );
+        assert_eq!(
+            pipeline.came(now, 0, 0, 16_384),
+            Expectation::Late(block(0))
+        );
+        assert_eq!(pipeline.came(now, 0, 0, 16_384), Expectation::Unasked);
+        assert_eq!(pipeline.rejected(block(0)), Rejected::Never);
+    }
+
+    #[test]
+    fn late_blocks_are_bounded() {
+        let now = Instant::now();
+        let mut pipeline = Pipeline::new(now);
+        for number in 0..LATE_BLOCKS_MAX + 1 {
+            pipeline.asked(now, block(number));
+            pipeline.give_up_all();
+        }
+        assert_eq!(pipeline.rejected(block(0)), Rejected::Never);
+        assert_eq!(pipeline.rejected(block(1)), Rejected::Late);
+    }
+
+    #[test]
+    fn peer_that_owes_and_gives_nothing_is_snubbed_until_it_gives() {
+        let start = Instant::now();
+        let mut pipeline = Pipeline::new(start);
+        assert!(
+            !pipeline.is_stalled(start + SNUBBED_AFTER * 2),
+            "it owes nothing"
+        );
+        let asked_at = start + SNUBBED_AFTER * 2;
+        pipeline.asked(asked_at, block(0));
+        assert!(!pipeline.is_stalled(asked_at + SNUBBED_AFTER - MS));
+        let now = asked_at + SNUBBED_AFTER;
+        assert!(pipeline.is_stalled(now) && pipeline.is_snubbed());
+        pipeline.give_up_all();
+        assert_eq!(pipeline.room(now), 1);
+        pipeline.asked(now, block(1));
+        assert!(!pipeline.is_stalled(now + SNUBBED_AFTER - MS));
+        assert!(pipeline.is_stalled(now + SNUBBED_AFTER));
+        pipeline.came(now, 0, 0, 16_384);
+        assert!(!pipeline.is_snubbed());
+    }
 }

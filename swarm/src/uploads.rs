@@ -172,7 +172,7 @@ mod tests {
         for block in blocks(200) {
             queue.push(block);
         }
-        let mut hand_out = |queue: &mut UploadQueue| {
+        let hand_out = |queue: &mut UploadQueue| {
             let mut count = 0;
             while queue.next().is_some() {
                 queue.hand_out();

@@ -217,6 +217,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fastrand::Rng;
     use proptest::prelude::*;
     use shoal_metainfo::Geometry;
 

@@ -60,15 +60,20 @@ impl Swarm {
             return;
         }
         let room = peer.pipeline.room(now);
-        let afforded = self.afford(now, key, room);
-        if afforded == 0 {
+        if room == 0 {
             return;
         }
+        let block = u64::from(BLOCK_LENGTH);
+        let paid = (0..room).take_while(|_| self.download_budget.take(now, block));
+        let afforded = paid.count();
         let mut picked = std::mem::take(&mut self.picked);
         self.pick(now, key, afforded, &mut picked);
+        if picked.len() == afforded && afforded < room && self.to_ask_from.is_none() {
+            // The budget is out, not the blocks: whoever got some goes behind the others.
+            self.to_ask_from = Some(PeerKey(key.0 + u64::from(afforded > 0)));
+        }
         let unused = (afforded - picked.len()) as u64;
-        self.download_budget
-            .give_back(unused * u64::from(BLOCK_LENGTH));
+        self.download_budget.give_back(unused * block);
         if let Some(peer) = self.peers.get_mut(&key) {
             for block in picked.drain(..) {
                 peer.pipeline.asked(now, block);
@@ -79,17 +84,6 @@ impl Swarm {
         }
         self.picked = picked;
         self.collect_wasted();
-    }
-
-    /// How many of `room` blocks the download budget pays for; notes when it is out.
-    fn afford(&mut self, now: Instant, key: PeerKey, room: usize) -> usize {
-        let block = u64::from(BLOCK_LENGTH);
-        let paid = (0..room).take_while(|_| self.download_budget.take(now, block));
-        let paid = paid.count();
-        if paid < room && self.to_ask_from.is_none() {
-            self.to_ask_from = Some(key);
-        }
-        paid
     }
 
     fn pick(&mut self, now: Instant, key: PeerKey, count: usize, picked: &mut Vec<Block>) {

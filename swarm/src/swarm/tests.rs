@@ -138,7 +138,10 @@ impl Stage {
     pub(crate) fn wait(&mut self, duration: Duration) -> Vec<Output> {
         let end = self.now + duration;
         let mut outputs = Vec::new();
+        let mut timeouts = 0;
         while let Some(due) = self.swarm.timeout().filter(|&due| due <= end) {
+            timeouts += 1;
+            assert!(timeouts < 100_000, "timeouts without end");
             self.now = self.now.max(due);
             outputs.extend(self.handle(Input::Timeout));
         }

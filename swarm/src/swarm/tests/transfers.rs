@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn some(pieces: &[u32]) -> Bitfield {
+pub(crate) fn some(pieces: &[u32]) -> Bitfield {
     let mut have = Bitfield::none(4);
     for &index in pieces {
         have.insert(piece(index));
