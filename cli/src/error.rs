@@ -87,7 +87,7 @@ pub(crate) enum Error {
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     /// A signal asked for the end before it was done.
-    #[error("interrupted")]
+    #[error("interrupted before it was complete")]
     Interrupted,
 }
 

@@ -43,8 +43,8 @@ impl Interrupt {
                         // Not `process::exit`: a destructor that hangs is why one asks twice.
                         signal_hook::low_level::exit(i32::from(EXIT_INTERRUPTED));
                     }
-                    tracing::info!("stopping; once more ends at once");
-                    // Closing wakes every waiter, now and later.
+                    // Closing wakes every waiter, now and later. Nothing is printed here: this
+                    // thread must never wait for a terminal that does not read.
                     ask.close();
                 }
             })?;

@@ -111,7 +111,7 @@ async fn serve(
         Err(error) => Err(Error::Output(error)),
     };
     engine.stop(STOP_MAX).await;
-    client.finish(&mut view, end).await
+    client.finish(&view, end).await
 }
 
 /// One torrent that is watched.
@@ -139,7 +139,10 @@ impl Client {
         let mut next_tick = Instant::now() + tick;
         loop {
             match self.next(next_tick, interrupt).await {
-                Next::Interrupted => return Ok(()),
+                Next::Interrupted => {
+                    view.stopping();
+                    return Ok(());
+                }
                 Next::Tick => {
                     next_tick = Instant::now() + tick;
                     if let Some(snapshot) = self.handle.snapshot().await {
@@ -188,7 +191,7 @@ impl Client {
     }
 
     /// The last word: how it stands, and what it means.
-    async fn finish(self, view: &mut View, end: Result<(), Error>) -> Result<(), Error> {
+    async fn finish(self, view: &View, end: Result<(), Error>) -> Result<(), Error> {
         let snapshot: Option<TorrentSnapshot> = self.handle.snapshot().await;
         match end {
             Ok(()) => {}

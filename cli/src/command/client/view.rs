@@ -246,7 +246,7 @@ impl View {
     }
 
     fn checked(
-        &mut self,
+        &self,
         have: u32,
         pieces: u32,
         snapshot: Option<&TorrentSnapshot>,
@@ -343,8 +343,15 @@ impl View {
         ))
     }
 
+    /// The trackers are being told, which may take a moment.
+    pub(super) fn stopping(&self) {
+        if self.mode != Mode::Json {
+            render::note("stopping; Ctrl+C again ends at once");
+        }
+    }
+
     pub(super) fn stopped(
-        &mut self,
+        &self,
         snapshot: Option<&TorrentSnapshot>,
         complete: bool,
     ) -> io::Result<()> {
