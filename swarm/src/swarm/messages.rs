@@ -108,9 +108,10 @@ impl Swarm {
             peer.peer_chokes = true;
             peer.peer_chokes_since = now;
             // With BEP 6 each request gets its own answer; without, the choke is the answer.
-            let forsaken = self.picker.forsaken(key);
-            if forsaken || !self.peer(key).fast {
+            if !self.peer(key).fast {
                 self.release_requests(key);
+            } else if self.picker.forsaken(key) {
+                self.give_up_requests(now, key);
             }
         }
         self.charge(now, key)
@@ -136,10 +137,6 @@ impl Swarm {
             peer.peer_is_interested = interested;
             peer.useless_since = now;
             self.slots_changed = true;
-            if !interested {
-                // Its slot is free for somebody who wants it.
-                self.set_choke(now, key, true);
-            }
         }
         self.charge(now, key)
     }
@@ -195,13 +192,11 @@ impl Swarm {
         key: PeerKey,
         piece: PieceIndex,
     ) -> Result<(), PeerMisbehaved> {
-        let wanted = !self.picker.have().has(piece);
+        let news = self.picker.is_missing(piece);
         let suggested = &mut self.peer(key).suggested_by_it;
-        if wanted && !suggested.contains(&piece) {
-            if suggested.len() == SUGGESTED_KEPT {
-                suggested.remove(0);
-            }
+        if news && suggested.len() < SUGGESTED_KEPT && !suggested.contains(&piece) {
             suggested.push(piece);
+            return Ok(());
         }
         self.charge(now, key)
     }
