@@ -1,4 +1,4 @@
-//! What an engine and a torrent are told when they start. Plain data; nothing is read from it later.
+//! What an engine and a torrent are told when they start. Plain data; nothing is read later.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;

@@ -15,7 +15,7 @@ use shoal_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, TrackerErr
 use crate::event::{Board, Event};
 use crate::mailbox::Mailbox;
 use crate::note::Note;
-use crate::tasks::Spawner;
+use crate::tasks::Tasks;
 
 /// What trackers are told of us and of this run.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,8 @@ pub(crate) struct Discovery {
     client: Arc<Client>,
     identity: Identity,
     notes: Arc<Mailbox<Note>>,
+    announces: Tasks,
+    in_flight: usize,
 }
 
 impl Discovery {
@@ -55,7 +57,19 @@ impl Discovery {
             client,
             identity,
             notes,
+            announces: Tasks::new(),
+            in_flight: 0,
         }
+    }
+
+    /// Announces that have not ended in a [`Note::Announced`] yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Gives up what is in flight, and waits until that is done.
+    pub(crate) async fn join(self) {
+        self.announces.join().await;
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
@@ -79,6 +93,7 @@ impl Discovery {
         result: Result<AnnounceResponse, TrackerError>,
         board: &Board,
     ) -> Vec<SocketAddr> {
+        self.in_flight -= 1;
         match result {
             Ok(response) => {
                 let input = Input::Answered {
@@ -107,9 +122,8 @@ impl Discovery {
         }
     }
 
-    /// Starts every announce that the announcer wants; each ends in a [`Note::Announced`]. How many.
-    pub(crate) fn carry_out(&mut self, spawner: &Spawner, totals: impl Fn() -> Totals) -> usize {
-        let mut started = 0;
+    /// Starts every announce that the announcer wants; each ends in a [`Note::Announced`].
+    pub(crate) fn carry_out(&mut self, totals: impl Fn() -> Totals) {
         while let Some(Output::Announce {
             tracker,
             url,
@@ -118,7 +132,7 @@ impl Discovery {
         {
             let request = self.request(tracker, event, totals());
             let (client, notes) = (self.client.clone(), self.notes.clone());
-            spawner.until_stop(async move {
+            self.announces.spawner().until_stop(async move {
                 let result = client.announce(&url, &request).await;
                 // Nobody reads any more: then nobody needs the answer.
                 let _ = notes.push(Note::Announced {
@@ -127,9 +141,8 @@ impl Discovery {
                     result,
                 });
             });
-            started += 1;
+            self.in_flight += 1;
         }
-        started
     }
 
     fn request(

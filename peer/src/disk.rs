@@ -10,8 +10,8 @@ pub(crate) mod lane;
 pub(crate) mod store;
 mod work;
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -97,8 +97,11 @@ pub(crate) struct TorrentDisk {
     queued_bytes: AtomicUsize,
     /// The torrent waits for [`Answer::Room`].
     waits: AtomicBool,
-    /// Pieces with a write that failed: whatever their hash is, it says nothing of any peer.
-    spoiled: Mutex<HashSet<PieceIndex>>,
+    /// How often the disk has recovered: after each time pieces are fetched afresh.
+    epoch: AtomicU32,
+    /// Pieces with a write that failed, and the epoch of that write. Until the next epoch their
+    /// hash, whatever it is, says nothing of any peer.
+    spoiled: Mutex<HashMap<PieceIndex, u32>>,
 }
 
 impl Disk {
@@ -181,7 +184,8 @@ impl TorrentDisk {
             lanes,
             queued_bytes: AtomicUsize::new(0),
             waits: AtomicBool::new(false),
-            spoiled: Mutex::new(HashSet::new()),
+            epoch: AtomicU32::new(0),
+            spoiled: Mutex::new(HashMap::new()),
         }
     }
 
@@ -219,6 +223,11 @@ impl TorrentDisk {
         self.waits.store(true, Ordering::SeqCst);
         // Again: it may have emptied before it knew that we wait.
         full()
+    }
+
+    /// The disk works again: what is pushed from now on has nothing to do with what failed.
+    pub(crate) fn recovered(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Puts the box on the list of those that a block is to be read for.

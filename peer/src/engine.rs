@@ -1,7 +1,7 @@
 //! The engine: a map of running torrents, and the listeners that find them by info hash.
 //!
-//! It owns nothing of a torrent but a handle. Torrents share its listeners, its disk threads and its
-//! tracker client, and nothing else.
+//! It owns nothing of a torrent but a handle. Torrents share its listeners, its disk threads and
+//! its tracker client, and nothing else.
 
 use std::collections::HashMap;
 use std::io;
@@ -119,8 +119,8 @@ impl Engine {
     }
 
     /// Ends everything in good order: takes no more connections, ends each torrent as
-    /// [`Handle::stop`] does, and waits for every task and thread; for `limit` at most, then what is
-    /// left ends at once.
+    /// [`Handle::stop`] does, and waits for every task and thread; for `limit` at most, then what
+    /// is left ends at once.
     pub async fn stop(self, limit: Duration) {
         let handles = self.torrents();
         let Self {

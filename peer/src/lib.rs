@@ -1,8 +1,8 @@
 //! The async-std shell around the swarm: sockets, disk threads, trackers.
 //!
-//! The swarm decides, this crate does. An [`Engine`] binds the listeners and keeps a map of torrents;
-//! each torrent is one task that owns its [`Swarm`](shoal_swarm::Swarm), and is steered by a
-//! [`Handle`].
+//! The swarm decides, this crate does. An [`Engine`] binds the listeners and keeps a map of
+//! torrents; each torrent is one task that owns its [`Swarm`](shoal_swarm::Swarm), and is steered by
+//! a [`Handle`].
 //!
 //! ```text
 //!  listen, dial ──handshaken sockets──▶ ┌─────────┐ ◀──answers── discovery (trackers)
@@ -40,7 +40,8 @@
 //!     let dir = from.path().to_owned();
 //!     seeder.add(torrent.clone(), TorrentConfig { dir, ..TorrentConfig::default() })?;
 //!     let (dir, peers) = (to.path().to_owned(), seeder.local_addrs().to_vec());
-//!     let handle = leecher.add(torrent, TorrentConfig { dir, peers, ..TorrentConfig::default() })?;
+//!     let config = TorrentConfig { dir, peers, ..TorrentConfig::default() };
+//!     let handle = leecher.add(torrent, config)?;
 //!     assert!(handle.wait_complete().await);
 //!     leecher.stop(Duration::from_secs(10)).await;
 //!     seeder.stop(Duration::from_secs(10)).await;

@@ -110,6 +110,13 @@ pub const COMMANDS_QUEUED_MAX: usize = 32;
 /// Handshaken connections that wait for their torrent. Ours: more would be turned away anyway.
 pub const ARRIVALS_QUEUED_MAX: usize = 64;
 
+/// Batches handled before what they led to is handed on.
+/// Ours: 2 MiB, so that requests go out while the next batches come in.
+pub const BATCHES_A_ROUND: usize = 8;
+
+/// How often the progress of a check is told. Ours: a progress bar that moves, and no more.
+pub const CHECKING_EVERY: Duration = Duration::from_millis(200);
+
 /// For the farewell to trackers. Source: people press Ctrl+C once and wait that long.
 pub const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
 

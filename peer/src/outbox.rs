@@ -79,7 +79,8 @@ impl Outbox {
         }
     }
 
-    /// Puts a message behind all that are ready. The connection hears of it at [`ring`](Self::ring).
+    /// Puts a message behind all that are ready. The connection hears of it at
+    /// [`ring`](Self::ring).
     pub(crate) fn send(&self, message: &Message) -> Result<(), Overflow> {
         let mut state = self.lock();
         let before = state.control_bytes;

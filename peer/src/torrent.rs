@@ -14,7 +14,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_std::channel::{Receiver, Sender, bounded};
 use futures_lite::future::FutureExt;
@@ -29,7 +29,7 @@ use crate::disk::{Lanes, TorrentDisk};
 use crate::error::Failure;
 use crate::event::{Board, Event};
 use crate::handle::{Command, State, TorrentSnapshot};
-use crate::limits::BATCHES_QUEUED_MAX;
+use crate::limits::{BATCHES_QUEUED_MAX, CHECKING_EVERY};
 use crate::listen::{Door, Doors};
 use crate::mailbox::Mailbox;
 use crate::note::Note;
@@ -37,9 +37,6 @@ use crate::tasks::panic_text;
 
 use inbox::Inbox;
 use live::Live;
-
-/// How often the progress of a check is told.
-const CHECKING_EVERY: Duration = Duration::from_millis(200);
 
 /// Everything that a torrent needs to run.
 pub(crate) struct Start {

@@ -252,3 +252,137 @@ fn seeding_from_a_folder_that_cannot_be_written_is_fine_and_downloading_is_not()
         lock(empty.path(), 0o755);
     });
 }
+
+/// A tracker that gives one peer to everyone; the query strings that it was asked with.
+fn tracker(peer: SocketAddr) -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/announce", listener.local_addr().unwrap());
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 {
+                    break;
+                }
+                head.extend(byte);
+            }
+            let SocketAddr::V4(peer) = peer else {
+                panic!("an IPv4 address is wanted")
+            };
+            let mut body = b"d8:intervali1800e5:peers6:".to_vec();
+            body.extend(peer.ip().octets());
+            body.extend(peer.port().to_be_bytes());
+            body.push(b'e');
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            let _ = stream.write_all(&[answer.as_bytes(), &body].concat());
+            if told
+                .send(String::from_utf8_lossy(&head).into_owned())
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    (url, heard)
+}
+
+#[test]
+fn peers_of_a_tracker_are_used_and_it_is_told_of_every_step() {
+    run(async {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write_files(from.path(), "t", &[400_000], 8);
+        let (seeder, leecher) = (engine(), engine());
+        let (url, heard) = tracker(seeder.local_addrs()[0]);
+        let torrent = torrent(&from.path().join("t"), 16 << 10, std::slice::from_ref(&url));
+        let seeding = seeder
+            .add(torrent.clone(), config(from.path(), &[]))
+            .unwrap();
+        assert!(seeding.wait_complete().await);
+        let mut config = config(to.path(), &[]);
+        config.use_trackers = true;
+        let leeching = leecher.add(torrent, config).unwrap();
+        assert!(leeching.wait_complete().await);
+        let status = leeching.snapshot().await.unwrap().trackers;
+        assert_eq!(status[0].url, url);
+        leecher.stop(LONG).await;
+        seeder.stop(LONG).await;
+        let heard: Vec<_> = heard.try_iter().collect();
+        for (number, event) in ["started", "completed", "stopped"].iter().enumerate() {
+            assert!(
+                heard[number].contains(&format!("event={event}")),
+                "{heard:?}"
+            );
+        }
+        assert!(
+            heard[0].contains("left=400000") && heard[2].contains("left=0"),
+            "{heard:?}"
+        );
+    });
+}
+
+#[test]
+fn tracker_that_is_gone_is_told_and_does_not_delay_the_end() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        write_files(dir.path(), "t", &[10_000], 9);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/announce", free.local_addr().unwrap());
+        drop(free);
+        let torrent = torrent(&dir.path().join("t"), 16 << 10, std::slice::from_ref(&url));
+        let engine = engine();
+        let mut config = config(dir.path(), &[]);
+        config.use_trackers = true;
+        let handle = engine.add(torrent, config).unwrap();
+        let mut events = handle.events();
+        let failed = loop {
+            if let Event::TrackerFailed { url, error } = events.next().await.unwrap() {
+                break (url, error);
+            }
+        };
+        assert_eq!(failed.0, url);
+        assert!(failed.1.contains("cannot connect"), "{}", failed.1);
+        engine.stop(LONG).await;
+    });
+}
+
+#[test]
+fn disk_that_fails_under_way_is_told_and_the_download_goes_on_when_it_works_again() {
+    run(async {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write_files(from.path(), "t", &[200_000, 300_000], 10);
+        let torrent = torrent(&from.path().join("t"), 16 << 10, &[]);
+        let (seeder, leecher) = (engine(), engine());
+        let leeching = leecher
+            .add(torrent.clone(), config(to.path(), &[]))
+            .unwrap();
+        let mut events = leeching.events();
+        while !matches!(events.next().await, Some(Event::Checked { .. })) {}
+        // Once it is looked at, something comes into the way.
+        let in_the_way = to.path().join("t/file0");
+        fs::create_dir_all(&in_the_way).unwrap();
+        let mut peer = config(from.path(), leecher.local_addrs());
+        peer.use_trackers = false;
+        let seeding = seeder.add(torrent, peer).unwrap();
+        assert!(seeding.wait_complete().await);
+        let error = loop {
+            if let Event::DiskFailed(error) = events.next().await.unwrap() {
+                break error;
+            }
+        };
+        assert!(error.to_string().contains("file0"), "{error}");
+        assert!(leeching.snapshot().await.unwrap().swarm.disk_failed);
+        fs::remove_dir(&in_the_way).unwrap();
+        while !matches!(events.next().await, Some(Event::DiskRecovered)) {}
+        assert!(leeching.wait_complete().await);
+        assert_same(&from.path().join("t"), &to.path().join("t"));
+        let banned = leeching.snapshot().await.unwrap().swarm.banned;
+        assert_eq!(banned, 0, "nobody is to blame");
+        leecher.stop(LONG).await;
+        seeder.stop(LONG).await;
+    });
+}

@@ -188,6 +188,7 @@ fn piece_with_a_failed_write_is_unknown_not_bad() {
     bench.store.fails.store(false, Ordering::SeqCst);
     bench.push(3, vec![Job::Retry(deed.clone()), bench.verify(3)]);
     let answers = bench.answers(2);
+    assert_eq!(answers.len(), 2);
     assert!(matches!(answers[0], Answer::Retried(Ok(()))));
     assert!(matches!(
         answers[1],
@@ -204,6 +205,26 @@ fn piece_with_a_failed_write_is_unknown_not_bad() {
             verdict: Verdict::Good,
             ..
         }
+    ));
+    assert!(bench.store.injected.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn piece_fetched_afresh_after_recovery_is_judged_by_its_hash() {
+    let bench = bench(1, Faulty::new());
+    bench.store.fails.store(true, Ordering::SeqCst);
+    bench.push(3, vec![bench.write(3, 0)]);
+    assert!(matches!(bench.answers(1)[..], [Answer::Failed { .. }]));
+    bench.store.fails.store(false, Ordering::SeqCst);
+    bench.disk.recovered();
+    bench.push(3, vec![bench.write(3, 0), bench.verify(3)]);
+    let answers = bench.answers(1);
+    assert!(matches!(
+        answers[..],
+        [Answer::Verified {
+            verdict: Verdict::Good,
+            ..
+        }]
     ));
     assert!(bench.store.injected.load(Ordering::SeqCst) > 0);
 }

@@ -1,5 +1,6 @@
 //! What the disk threads do with their jobs.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -19,6 +20,8 @@ use crate::tasks::panic_text;
 pub(super) struct Batch {
     disk: Arc<TorrentDisk>,
     jobs: Vec<Job>,
+    /// Of the disk, when the jobs were pushed.
+    epoch: u32,
     /// A flush behind the jobs; the thread that brings the number to zero does it.
     flush: Option<Arc<AtomicUsize>>,
 }
@@ -35,6 +38,7 @@ pub(super) enum ReadJob {
 impl Batch {
     pub(super) fn jobs(disk: Arc<TorrentDisk>, jobs: Vec<Job>) -> Self {
         Self {
+            epoch: disk.epoch.load(Ordering::SeqCst),
             disk,
             jobs,
             flush: None,
@@ -43,6 +47,7 @@ impl Batch {
 
     pub(super) fn flush(disk: Arc<TorrentDisk>, left: Arc<AtomicUsize>) -> Self {
         Self {
+            epoch: disk.epoch.load(Ordering::SeqCst),
             disk,
             jobs: Vec::new(),
             flush: Some(left),
@@ -52,6 +57,7 @@ impl Batch {
     /// Whether `next` can be done together with this one.
     fn takes(&self, next: &Self) -> bool {
         self.flush.is_none()
+            && self.epoch == next.epoch
             && Arc::ptr_eq(&self.disk, &next.disk)
             && self.jobs.len() + next.jobs.len() <= DISK_BATCH_MAX
     }
@@ -84,7 +90,7 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
         match job {
             Job::Write { block, data } => {
                 if let Err(error) = disk.store.write(block, &data) {
-                    disk.spoiled().insert(block.piece());
+                    disk.spoiled().insert(block.piece(), batch.epoch);
                     let deed = Deed::Write { block, data };
                     answers.push(Note::Disk(Answer::Failed { error, deed }));
                 }
@@ -96,7 +102,7 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
         }
     }
     for (piece, digests) in verify {
-        disk.verify(piece, digests, answers);
+        disk.verify(piece, digests, batch.epoch, answers);
     }
     if let Some(left) = batch.flush
         && left.fetch_sub(1, Ordering::SeqCst) == 1
@@ -130,8 +136,8 @@ pub(super) fn read_all(lane: &Lane<ReadJob>) {
 }
 
 impl TorrentDisk {
-    fn verify(&self, piece: PieceIndex, digests: bool, answers: &mut Vec<Note>) {
-        let spoiled = self.spoiled().remove(&piece);
+    fn verify(&self, piece: PieceIndex, digests: bool, epoch: u32, answers: &mut Vec<Note>) {
+        let spoiled = self.spoiled().remove(&piece) == Some(epoch);
         let judged = if spoiled {
             Ok((Verdict::Unknown, Vec::new()))
         } else {
@@ -197,7 +203,7 @@ impl TorrentDisk {
         }
     }
 
-    fn spoiled(&self) -> MutexGuard<'_, std::collections::HashSet<PieceIndex>> {
+    fn spoiled(&self) -> MutexGuard<'_, HashMap<PieceIndex, u32>> {
         // Nothing panics while the lock is held; a poisoned one is whole.
         self.spoiled.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,7 +25,7 @@ use crate::disk::{Job, TorrentDisk};
 use crate::error::Failure;
 use crate::event::Board;
 use crate::handle::{Command, State, TorrentSnapshot};
-use crate::limits::{DISK_TRIM, TICK};
+use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, TICK};
 use crate::listen::Doors;
 use crate::mailbox::Mailbox;
 use crate::note::Note;
@@ -34,9 +34,6 @@ use crate::tasks::Tasks;
 use crate::transport::Pool;
 
 use disk::Trouble;
-
-/// Batches handled before what they led to is handed on.
-const BATCHES_A_ROUND: usize = 8;
 
 /// A torrent with its swarm.
 pub(super) struct Live {
@@ -156,10 +153,14 @@ impl Live {
             links,
             tasks,
             inbox,
+            discovery,
             ..
         } = self;
         drop((links, inbox));
         tasks.join().await;
+        if let Some(discovery) = discovery {
+            discovery.join().await;
+        }
         ended
     }
 

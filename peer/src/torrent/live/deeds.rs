@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use shoal_swarm::Swarm;
 use shoal_swarm::io::{Direction, Event as SwarmEvent, Input, Output};
 use shoal_tracker::announcer::Input as TrackerInput;
 use shoal_wire::Decoder;
@@ -12,11 +11,10 @@ use shoal_wire::Decoder;
 use super::Live;
 use crate::connection::Connection;
 use crate::dial::dial;
-use crate::discovery::{Discovery, Totals};
+use crate::discovery::Totals;
 use crate::disk::Job;
 use crate::event::Event;
 use crate::note::{Greeted, Note};
-use crate::tasks::Spawner;
 
 impl Live {
     /// Does what costs nothing, and lays the rest out for [`carry_out`](Self::carry_out).
@@ -61,7 +59,7 @@ impl Live {
             }
         }
         self.links.carry_out(&self.shared.disk);
-        announce(&mut self.discovery, &self.swarm, self.tasks.spawner());
+        self.announce();
     }
 
     fn dial(&self, address: SocketAddr) {
@@ -102,23 +100,19 @@ impl Live {
         };
         self.tell(now, connected);
     }
-}
 
-/// Starts the announces that are due; how many.
-pub(super) fn announce(
-    discovery: &mut Option<Discovery>,
-    swarm: &Swarm,
-    spawner: &Spawner,
-) -> usize {
-    let Some(discovery) = discovery else {
-        return 0;
-    };
-    discovery.carry_out(spawner, || {
-        let snapshot = swarm.snapshot(Instant::now());
-        Totals {
-            uploaded: snapshot.uploaded,
-            downloaded: snapshot.downloaded,
-            left: snapshot.bytes_total - snapshot.bytes_have,
+    /// Starts the announces that are due.
+    pub(super) fn announce(&mut self) {
+        let swarm = &self.swarm;
+        if let Some(discovery) = &mut self.discovery {
+            discovery.carry_out(|| {
+                let snapshot = swarm.snapshot(Instant::now());
+                Totals {
+                    uploaded: snapshot.uploaded,
+                    downloaded: snapshot.downloaded,
+                    left: snapshot.bytes_total - snapshot.bytes_have,
+                }
+            });
         }
-    })
+    }
 }

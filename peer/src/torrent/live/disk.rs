@@ -52,6 +52,7 @@ impl Live {
             Answer::Failed { error, deed } => self.disk_failed(now, error, deed),
             Answer::Retried(Ok(())) => {
                 self.trouble = None;
+                self.shared.disk.recovered();
                 self.tell(now, Input::DiskRecovered);
                 self.board.post(Event::DiskRecovered);
             }

@@ -1,16 +1,18 @@
 //! Ending in good order: connections, writes, trackers.
+//!
+//! An announce that is on its way (`completed`, when a download ends as soon as it is whole) gets
+//! half of the time to arrive before `stopped` follows it.
 
 use std::time::Instant;
 
 use shoal_tracker::announcer::Input as TrackerInput;
 
 use super::Live;
-use super::deeds::announce;
+use crate::discovery::Discovery;
 use crate::disk::Answer;
-use crate::handle::Command;
-use crate::limits::{FAREWELL_TIME_MAX, TICK};
+use crate::handle::{Command, State};
+use crate::limits::FAREWELL_TIME_MAX;
 use crate::note::Note;
-use crate::tasks::Tasks;
 
 impl Live {
     /// Closes connections, makes the writes durable, tells the trackers. A second stop ends it.
@@ -19,45 +21,75 @@ impl Live {
         self.links.close_all();
         self.carry_out();
         self.tasks.stop();
-        // Answers to what no longer matters.
-        let mut notes = Vec::new();
-        self.inbox.take_notes(&mut notes);
-        notes.clear();
         self.shared.disk.flush();
-        let goodbyes = Tasks::new();
-        self.tell_trackers(Instant::now(), TrackerInput::Stop);
-        let mut untold = announce(&mut self.discovery, &self.swarm, goodbyes.spawner());
-        let mut flushed = false;
-        let limit = Instant::now() + FAREWELL_TIME_MAX;
-        while !flushed || untold > 0 {
-            self.inbox
-                .wait(limit.max(Instant::now() + TICK), false)
-                .await;
-            while let Some(command) = self.inbox.next_command() {
-                match command {
-                    Command::Stop => return,
-                    // Who asks now is told how it ended.
-                    Command::Snapshot(_) | Command::SetRates { .. } => {}
-                }
+        let began = Instant::now();
+        let (half, limit) = (began + FAREWELL_TIME_MAX / 2, began + FAREWELL_TIME_MAX);
+        let (mut said, mut flushed) = (false, false);
+        loop {
+            let now = Instant::now();
+            let in_flight = |live: &Self| live.discovery.as_ref().map_or(0, Discovery::in_flight);
+            if !said && (in_flight(self) == 0 || half <= now) {
+                said = true;
+                self.tell_trackers(now, TrackerInput::Stop);
             }
-            self.inbox.take_notes(&mut notes);
-            for note in notes.drain(..) {
-                match note {
-                    Note::Announced { .. } => untold = untold.saturating_sub(1),
-                    Note::Disk(Answer::Flushed(result)) => {
-                        flushed = true;
-                        if let Err(error) = result {
-                            tracing::warn!("{error}");
-                        }
-                    }
-                    Note::Disk(Answer::Panicked(_)) => flushed = true,
-                    _ => {}
-                }
+            self.announce();
+            let told = (said && in_flight(self) == 0) || limit <= now;
+            if told && flushed {
+                return;
             }
-            if limit <= Instant::now() {
-                untold = 0;
+            let until = [half, limit].into_iter().find(|&at| at > now);
+            // A flush takes as long as it takes.
+            let until = until.unwrap_or(now + FAREWELL_TIME_MAX);
+            self.inbox.wait(until, false).await;
+            if self.is_told_again() {
+                return;
+            }
+            flushed |= self.hear_the_last(Instant::now());
+        }
+    }
+
+    /// Whether a second stop came.
+    fn is_told_again(&mut self) -> bool {
+        while let Some(command) = self.inbox.next_command() {
+            match command {
+                Command::Stop => return true,
+                // The asker may have gone.
+                Command::Snapshot(asker) => {
+                    let _ = asker.try_send(self.snapshot(State::Stopped));
+                }
+                Command::SetRates { .. } => {}
             }
         }
-        goodbyes.join().await;
+        false
+    }
+
+    /// Takes what still comes in; true when all that was written is durable, or never will be.
+    fn hear_the_last(&mut self, now: Instant) -> bool {
+        let mut flushed = false;
+        let mut notes = Vec::new();
+        self.inbox.take_notes(&mut notes);
+        for note in notes {
+            match note {
+                Note::Announced {
+                    tracker,
+                    url,
+                    result,
+                } => {
+                    if let Some(discovery) = &mut self.discovery {
+                        discovery.answered(now, tracker, url, result, &self.board);
+                    }
+                }
+                Note::Disk(Answer::Flushed(result)) => {
+                    flushed = true;
+                    if let Err(error) = result {
+                        tracing::warn!("{error}");
+                    }
+                }
+                Note::Disk(Answer::Panicked(_)) => flushed = true,
+                // The swarm decides nothing any more.
+                _ => {}
+            }
+        }
+        flushed
     }
 }
