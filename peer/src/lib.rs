@@ -1,8 +1,8 @@
 //! The async-std shell around the swarm: sockets, disk threads, trackers.
 //!
 //! The swarm decides, this crate does. An [`Engine`] binds the listeners and keeps a map of
-//! torrents; each torrent is one task that owns its [`Swarm`](shoal_swarm::Swarm), and is steered by
-//! a [`Handle`].
+//! torrents; each torrent is one task that owns its [`Swarm`](shoal_swarm::Swarm), and is steered
+//! by a [`Handle`].
 //!
 //! ```text
 //!  listen, dial ──handshaken sockets──▶ ┌─────────┐ ◀──answers── discovery (trackers)
