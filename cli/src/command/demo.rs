@@ -124,7 +124,11 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Error> {
     if args.keep {
         render::say(format_args!("kept: {}", folder.path().display())).map_err(Error::Output)?;
     }
-    result
+    match result {
+        // The second signal kills the children while we still listen to them.
+        Err(_) if demo.interrupt.is_raised() => Err(Error::Interrupted),
+        result => result,
+    }
 }
 
 /// A demo that runs.

@@ -33,7 +33,7 @@ fn interrupt_ends_the_children_and_cleans_up() {
     for signals in [&[Signal::INT][..], &[Signal::INT, Signal::TERM]] {
         let folder = Folder::new();
         let mut demo = std::process::Command::new(env!("CARGO_BIN_EXE_shoal"))
-            .args(["demo", "--size", "1GB", "--peers", "3"])
+            .args(["demo", "--size", "100MB", "--peers", "3"])
             .current_dir(folder.path())
             .env("TMPDIR", folder.path())
             .stdout(std::process::Stdio::null())
