@@ -49,7 +49,7 @@ pub struct AnnounceRequest {
     pub event: Option<AnnounceEvent>,
     /// Peers wanted; `None` leaves it to the tracker.
     pub numwant: Option<u32>,
-    /// The same for a whole run, told to trackers alone: proof of identity when the address changes.
+    /// The same for a whole run, told to trackers alone: proves who it is when its address changes.
     pub key: u32,
     /// What the tracker gave as `tracker id` before.
     pub tracker_id: Option<Vec<u8>>,

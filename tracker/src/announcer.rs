@@ -1,8 +1,8 @@
 //! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker".
 //!
 //! Walks the tiers in order until a tracker answers, promotes that one within its tier, keeps its
-//! intervals, backs off from those that fail. Sans-io: the clock is an argument, the exchange is the
-//! caller's, and neither sockets nor peers are known here.
+//! intervals, backs off from those that fail. Sans-io: the clock is an argument, the exchange is
+//! the caller's, and neither sockets nor peers are known here.
 //!
 //! ```text
 //!            due                    Answered
@@ -141,8 +141,8 @@ pub struct Announcer {
 impl Announcer {
     /// Tiers of announce URLs, as [BEP 12] lists them; the first announce is due at once.
     ///
-    /// Each tier is shuffled by `seed`. A URL that comes twice counts where it is first; of more than
-    /// [`limits::TRACKERS_MAX`] the first are taken.
+    /// Each tier is shuffled by `seed`. A URL that comes twice counts where it is first; of more
+    /// than [`limits::TRACKERS_MAX`] the first are taken.
     ///
     /// [BEP 12]: https://www.bittorrent.org/beps/bep_0012.html
     #[must_use]
@@ -748,8 +748,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, no tracker is asked before it allows (but for events), exactly one `started`
-        /// is answered by each, and when the trackers are back the torrent is announced.
+        /// Whatever happens, no tracker is asked before it allows (but for events), exactly one
+        /// `started` is answered by each, and when the trackers are back the torrent is announced.
         #[test]
         fn tracker_is_never_asked_too_early_and_always_in_the_end(steps in steps(), seed: u64) {
             let list = tiers(&[&["a", "b"], &["c"]]);
@@ -784,7 +784,8 @@ mod tests {
                         let response = response(interval.into(), min_interval.map(u64::from));
                         known[tracker.0] = true;
                         let min = response.min_interval.unwrap_or(limits::MIN_INTERVAL_DEFAULT);
-                        earliest[tracker.0] = now + min.min(response.interval).max(limits::INTERVAL_MIN);
+                        let wait = min.min(response.interval).max(limits::INTERVAL_MIN);
+                        earliest[tracker.0] = now + wait;
                         open = None;
                         announcer.handle(now, Input::Answered { tracker, response: &response });
                     }

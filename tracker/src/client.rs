@@ -67,7 +67,7 @@ impl Client {
         url: &str,
         request: &AnnounceRequest,
     ) -> Result<AnnounceResponse, TrackerError> {
-        check(url)?;
+        check(url, limits::URL_BYTES_MAX)?;
         let body = self.exchange(&query::announce_url(url, request)).await?;
         response::parse_announce(&body)
     }
@@ -83,14 +83,14 @@ impl Client {
         url: &str,
         info_hashes: &[InfoHash],
     ) -> Result<Vec<ScrapeEntry>, TrackerError> {
-        check(url)?;
+        check(url, limits::URL_BYTES_MAX)?;
         let body = self.exchange(&query::scrape_url(url, info_hashes)?).await?;
         response::parse_scrape(&body)
     }
 
     /// The body that is at a URL.
     async fn exchange(&self, url: &str) -> Result<Vec<u8>, TrackerError> {
-        let url = check(url)?;
+        let url = check(url, limits::REQUEST_URL_BYTES_MAX)?;
         let exchange = async {
             let request = surf::Request::builder(Method::Get, url).build();
             let mut response = self.surf.send(request).await?;
@@ -119,13 +119,12 @@ impl fmt::Debug for Client {
 }
 
 /// The URL, if we can use it at all.
-fn check(text: &str) -> Result<Url, TrackerError> {
+fn check(text: &str, bytes_max: usize) -> Result<Url, TrackerError> {
     let bad = |reason: &str| TrackerError::Url {
         url: printable(text.as_bytes()),
         reason: reason.to_owned(),
     };
-    // An announce URL and the request appended to it.
-    if text.len() > 2 * limits::URL_BYTES_MAX {
+    if text.len() > bytes_max {
         return Err(bad("it is too long"));
     }
     let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;

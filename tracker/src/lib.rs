@@ -1,9 +1,9 @@
-//! Both ends of a tracker: who announces when and to whom, and who answers. BEP 3, 7, 12, 23, 24, 48.
+//! Both ends of a tracker: who announces, when and to whom; who answers. BEP 3, 7, 12, 23, 24, 48.
 //!
 //! The core does no I/O and takes the clock as an argument: [`Announcer`] walks a torrent's tiers,
 //! [`registry::Registry`] holds a server's swarms, [`http::query`] and [`http::response`] turn both
-//! into bytes. Around it lie two shells, each a feature: `client` (announces with surf on a connector
-//! of our own) and `server` (answers with tide).
+//! into bytes. Around it lie two shells, each a feature: `client` (announces with surf on a
+//! connector of our own) and `server` (answers with tide).
 //!
 //! ```text
 //! announcer ──▶ client ──▶ http::query ─ ─ ▶ server ──▶ registry
@@ -11,7 +11,7 @@
 //!     └──────── http::response ◀ ─ ─ ─ ─ ─ ─ ─ ┘
 //! ```
 //!
-//! Whatever a tracker says is bounded, clamped and made printable before anybody sees it; whatever a
+//! Whatever a tracker says is bounded, clamped and made printable before anybody sees it; what a
 //! peer asks is read strictly, and a refusal names the parameter at fault.
 //!
 //! A whole announce without a socket:

@@ -66,11 +66,14 @@ pub const RESOLVER_THREADS: usize = 4;
 /// Names waiting to be looked up; one more waits at the door. Ours.
 pub const RESOLVER_QUEUE: usize = 64;
 
-/// Info hashes of one scrape. Source: BEP 15 allows about 74 in its packet; a URL of 4 KiB the same.
+/// Info hashes of one scrape. Source: BEP 15 allows about 74 in a packet; a URL of 4 KiB the same.
 pub const SCRAPE_HASHES_MAX: usize = 64;
 
-/// Bytes of an announce URL. Ours: as long as the request head lets it be, halved.
+/// Bytes of an announce URL. Ours: half of what a request's head may have.
 pub const URL_BYTES_MAX: usize = 4_096;
+
+/// Bytes of an announce URL with a request appended. Ours: the largest scrape has 4.5 KiB.
+pub const REQUEST_URL_BYTES_MAX: usize = 10_000;
 
 /// Bytes of a request's or a response's head. Source: aquatic has 2 KiB, tide's codec 8 KiB.
 pub const HEAD_BYTES_MAX: usize = 8_192;

@@ -3,8 +3,8 @@
 //! Who is in which swarm, until when, and a random sample of them. Sans-io: the clock and the seed
 //! are arguments; whether an announce came by HTTP or UDP is not known here.
 //!
-//! Every bound holds whatever is announced: of a full torrent a random peer makes room, a full table
-//! refuses new torrents, silent peers go after two intervals.
+//! Every bound holds whatever is announced: of a full torrent a random peer makes room, a full
+//! table refuses new torrents, silent peers go after two intervals.
 
 mod pool;
 

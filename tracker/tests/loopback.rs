@@ -44,6 +44,34 @@ async fn serve(ip: IpAddr, allowed: Option<BTreeSet<InfoHash>>) -> (ServerHandle
     (server.spawn(), address)
 }
 
+/// The leech becomes a seed, and the first seed leaves.
+async fn finish(client: &Client, url: &str, handle: &ServerHandle, ip: IpAddr) {
+    let completed = Some(AnnounceEvent::Completed);
+    client
+        .announce(url, &request(2, 0, completed))
+        .await
+        .unwrap();
+    let entry = client
+        .scrape(url, &[HASH, InfoHash([0; 20])])
+        .await
+        .unwrap();
+    assert_eq!(entry.len(), 1);
+    assert_eq!(
+        (entry[0].seeders, entry[0].completed, entry[0].leechers),
+        (2, 1, 0)
+    );
+
+    let stopped = Some(AnnounceEvent::Stopped);
+    client.announce(url, &request(1, 0, stopped)).await.unwrap();
+    let snapshot = handle.snapshot();
+    let peers = &snapshot.torrents[0].peers;
+    assert_eq!(peers.len(), 1);
+    assert_eq!(
+        (peers[0].address, peers[0].uploaded, peers[0].downloaded),
+        (SocketAddr::new(ip, 2), u64::MAX, 5)
+    );
+}
+
 /// The life of a leech beside a seed, in one address family.
 async fn live(ip: IpAddr) {
     let (handle, address) = serve(ip, None).await;
@@ -86,33 +114,7 @@ async fn live(ip: IpAddr) {
     let leech = client.announce(&url, &dictionaries).await.unwrap();
     assert_eq!(leech.peers, [at(1)]);
 
-    let completed = Some(AnnounceEvent::Completed);
-    client
-        .announce(&url, &request(2, 0, completed))
-        .await
-        .unwrap();
-    let entry = client
-        .scrape(&url, &[HASH, InfoHash([0; 20])])
-        .await
-        .unwrap();
-    assert_eq!(entry.len(), 1);
-    assert_eq!(
-        (entry[0].seeders, entry[0].completed, entry[0].leechers),
-        (2, 1, 0)
-    );
-
-    let stopped = Some(AnnounceEvent::Stopped);
-    client
-        .announce(&url, &request(1, 0, stopped))
-        .await
-        .unwrap();
-    let snapshot = handle.snapshot();
-    let peers = &snapshot.torrents[0].peers;
-    assert_eq!(peers.len(), 1);
-    assert_eq!(
-        (peers[0].address, peers[0].uploaded, peers[0].downloaded),
-        (at(2), u64::MAX, 5)
-    );
+    finish(&client, &url, &handle, ip).await;
     handle.stop().await;
     assert!(client.announce(&url, &request(2, 0, None)).await.is_err());
 }

@@ -1,12 +1,12 @@
 //! Which addresses a torrent may make us talk to. BEP 3 has no word on it; CWE-918 has.
 //!
 //! A torrent is a stranger's: its announce URL must not become a request to a router, a metadata
-//! service or a database on this machine. The rules are libtorrent's (its issues 5303 and 5846), and:
+//! service or a database on this machine. The rules are libtorrent's (issues 5303, 5846), and:
 //!
 //! - a tracker in the local network is legitimate, so private addresses are contacted;
 //! - one on this machine only under a path that begins `/announce` or `/scrape`;
 //! - a redirect that came from the internet never leads into a private network;
-//! - link-local addresses (where clouds keep their metadata), multicast, and what is reserved: never.
+//! - link-local addresses (clouds keep metadata there), multicast, and what is reserved: never.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,9 +1,9 @@
 //! The `HttpClient` beneath surf: one request, one connection, nothing taken on trust. RFC 9112.
 //!
 //! Resolves a name once, connects to the very addresses that were checked, follows a few redirects
-//! under the same rules, and reads a bounded answer to its end. A head is read here before the codec
-//! sees it, since that refuses HTTP/1.0, takes a body without a length for an empty one, and panics
-//! at a field beyond ASCII; all three are what trackers send.
+//! under the same rules, and reads a bounded answer to its end. A head is read here before the
+//! codec sees it, since that refuses HTTP/1.0, takes a body without a length for an empty one, and
+//! panics at a field beyond ASCII; all three are what trackers send.
 
 use futures_lite::io::Cursor;
 use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};

@@ -164,7 +164,7 @@ fn useless_urls_are_permanent_errors() {
     check("http://[::1", "cannot be used");
     check("http://a.test:99999/announce", "cannot be used");
     check("http://a.test:0/announce", "port 0");
-    check(&format!("http://a.test/{}", "x".repeat(9_000)), "too long");
+    check(&format!("http://a.test/{}", "x".repeat(4_096)), "too long");
     check("udp://a.test:6969/announce", "`udp` is not supported yet");
     check("wss://a.test/announce", "`wss` is not supported");
     check("gopher://a.test/announce", "`gopher` is not supported");

@@ -159,11 +159,12 @@ impl Appender {
 
 /// Reads the query of an announce, without its `?`.
 ///
-/// `+` stands for a space, as in an HTML form: real clients write `%20` and `%2B`, but scripts whose
-/// library has form encoding write a hash's byte 0x20 as `+`, and nobody writes 0x2b so. A missing
-/// `compact` is 1 (BEP 23 suggests it); `numwant` -1 is as if missing (BEP 15 has it so). `key` is
-/// anything, and a number if it is at most eight hex digits. `ip`, `ipv4` and `ipv6` are ignored:
-/// whoever may name another's address can aim a swarm at it. So is every unknown parameter.
+/// `+` stands for a space, as in an HTML form: real clients write `%20` and `%2B`, but scripts
+/// whose library has form encoding write a hash's byte 0x20 as `+`, and nobody writes 0x2b so. A
+/// missing `compact` is 1 (BEP 23 suggests it); `numwant` -1 is as if missing (BEP 15 has it so).
+/// `key` is anything, and a number if it is at most eight hex digits. `ip`, `ipv4` and `ipv6` are
+/// ignored: whoever may name another's address can aim a swarm at it. So is every unknown
+/// parameter.
 ///
 /// # Errors
 /// [`QueryError`] names the first parameter at fault.

@@ -23,7 +23,7 @@ use crate::text::printable;
 /// [`limits::INTERVAL_MIN`]`..=`[`limits::INTERVAL_MAX`].
 ///
 /// # Errors
-/// [`TrackerError::Failure`] when the tracker refuses; else what the bytes are instead of an answer.
+/// [`TrackerError::Failure`] when the tracker refuses; else what the bytes are instead.
 ///
 /// Source: BEP 3, 7, 23, 24, 31.
 pub fn parse_announce(body: &[u8]) -> Result<AnnounceResponse, TrackerError> {

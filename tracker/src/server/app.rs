@@ -135,7 +135,7 @@ impl Shared {
 
     /// Where the peer is: the other end, or what a trusted proxy says of it.
     ///
-    /// The last address of the header is the one that the proxy itself saw; the peer wrote the rest.
+    /// The last address of the header is the one that the proxy saw; the peer wrote the rest.
     fn ip(&self, asked: &Asked) -> Result<IpAddr, String> {
         let direct = asked.peer.ip().to_canonical();
         let Some(forwarded) = asked

@@ -1,8 +1,9 @@
 //! One connection: heads in, answers out. RFC 9112.
 //!
-//! Heads are read here, bounded in bytes and time, since the codec beneath tide refuses HTTP/1.0 and
-//! requests without `Host`, loses pipelined ones, and panics at a header beyond ASCII. Each answer
-//! leaves in one write: two would meet Nagle's algorithm and delayed acknowledgement, 40 ms a time.
+//! Heads are read here, bounded in bytes and time, since the codec beneath tide refuses HTTP/1.0
+//! and requests without `Host`, loses pipelined ones, and panics at a header beyond ASCII. Each
+//! answer leaves in one write: two would meet Nagle's algorithm and delayed acknowledgement, 40 ms
+//! a time.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -27,12 +28,12 @@ type App = tide::Server<Arc<Shared>>;
 pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, app: &App) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(1_024);
-    for _ in 0..limits::REQUESTS_PER_CONNECTION_MAX {
+    for left in (0..limits::REQUESTS_PER_CONNECTION_MAX).rev() {
         let (response, keep) = match read_head(&mut stream, &mut buffer).await? {
             Read::Closed => return Ok(()),
             Read::TooLong => (refuse(StatusCode::RequestHeaderFieldsTooLarge).await, false),
             Read::Head(end) => {
-                let answer = answer(&buffer[..end], peer, app).await;
+                let answer = answer(&buffer[..end], peer, app, left > 0).await;
                 buffer.drain(..end);
                 answer
             }
@@ -79,8 +80,8 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<R
     }
 }
 
-/// The bytes of the answer, and whether the connection stays.
-async fn answer(head: &[u8], peer: SocketAddr, app: &App) -> (Vec<u8>, bool) {
+/// The bytes of the answer, and whether the connection stays: if it may, and the peer wants it.
+async fn answer(head: &[u8], peer: SocketAddr, app: &App, may_stay: bool) -> (Vec<u8>, bool) {
     let head = Head::new(head);
     let Some(line) = RequestLine::parse(head.start) else {
         return (refuse(StatusCode::BadRequest).await, false);
@@ -111,7 +112,7 @@ async fn answer(head: &[u8], peer: SocketAddr, app: &App) -> (Vec<u8>, bool) {
         )
         .into(),
     };
-    let keep = keeps(&head, line.version);
+    let keep = may_stay && keeps(&head, line.version);
     response.insert_header("connection", if keep { "keep-alive" } else { "close" });
     (encode(response, method).await, keep)
 }

@@ -201,6 +201,22 @@ fn one_connection_carries_many_requests_even_at_once() {
     stop(&handle);
 }
 
+#[test]
+fn connection_ends_politely_after_its_share_of_requests() {
+    let (handle, address) = start(config());
+    let mut stream = StdStream::connect(address).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let more = limits::REQUESTS_PER_CONNECTION_MAX + 1;
+    let requests = "GET /nowhere HTTP/1.1\r\n\r\n".repeat(more);
+    let writing = std::thread::spawn(move || writer.write_all(requests.as_bytes()));
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    let _ = writing.join().unwrap();
+    assert_eq!(answers.matches("connection: keep-alive").count(), more - 2);
+    assert_eq!(answers.matches("connection: close").count(), 1);
+    stop(&handle);
+}
+
 /// Two writes an answer would cost 40 ms each on a kept connection: Nagle meets delayed
 /// acknowledgement. Each answer is to arrive in one read, and none needs more than one write.
 #[test]
