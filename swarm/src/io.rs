@@ -154,7 +154,7 @@ pub enum Input {
 /// One deed to do. The shell does them in the order they come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Open a connection; answered by `Connected` (outgoing) or `DialFailed`, always by one of them.
+    /// Open a connection; answered by `Connected` (outgoing) or `DialFailed`, by just one of them.
     Dial {
         /// Where to.
         address: SocketAddr,

@@ -127,8 +127,18 @@ pub const ALLOWED_FAST_KEPT: usize = 32;
 /// Allowed-fast pieces go to peers with fewer pieces than this. Source: BEP 6, k.
 pub const ALLOWED_FAST_BELOW: u32 = 10;
 
-/// Suggested pieces kept from a peer. Ours.
-pub const SUGGESTED_KEPT: usize = 16;
+/// Suggested pieces kept from a peer. Ours: twice what we suggest ourselves.
+pub const SUGGESTED_KEPT: usize = 64;
+
+/// Pieces that a seed suggests to a peer ahead of its requests, at most. Ours.
+pub const SUGGEST_AHEAD_MAX: usize = 32;
+
+/// Bytes that a seed suggests to a peer ahead of its requests, at least. Ours: what the first
+/// requests ask for.
+pub const SUGGEST_AHEAD_BYTES: u64 = (REQUESTS_START as u64) << 14;
+
+/// A suggested piece that nobody has after this is suggested again. Ours: a seed's turn.
+pub const SUGGEST_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Blocks recorded of failed pieces, all pieces together. Ours: 22 bytes each, 2.8 MiB.
 pub const FAILED_BLOCKS_MAX: usize = 1 << 17;

@@ -55,7 +55,7 @@ pub enum PeerMisbehaved {
     #[error("flood of requests")]
     RequestFlood,
     /// A request that no block of the torrent fits, or longer than 2^14. BEP 3.
-    #[error("request for {}:{}+{}, which is no block of this torrent", .0.index, .0.begin, .0.length)]
+    #[error("request for {}:{}+{}, which is no block here", .0.index, .0.begin, .0.length)]
     RequestOutOfRange(RawBlock),
     /// `suggest` for a piece that does not exist. BEP 6.
     #[error("suggest for piece {0}, which does not exist")]

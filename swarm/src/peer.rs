@@ -50,6 +50,8 @@ pub(crate) struct Peer {
     pub(crate) allowed_by_it: Vec<PieceIndex>,
     /// Pieces that it would rather be asked for, the newest last.
     pub(crate) suggested_by_it: Vec<PieceIndex>,
+    /// Pieces that we suggested and that it has not asked for.
+    pub(crate) suggested_by_us: Vec<PieceIndex>,
     /// Pieces that we give it even while we choke,
     pub(crate) allowed_by_us: Vec<PieceIndex>,
     /// so many blocks of them.
@@ -104,6 +106,7 @@ impl Peer {
             in_turn: false,
             allowed_by_it: Vec::new(),
             suggested_by_it: Vec::new(),
+            suggested_by_us: Vec::new(),
             allowed_by_us: Vec::new(),
             allowed_blocks_left: 0,
             downloaded: 0,

@@ -9,6 +9,7 @@
 //!    └─────────────────┴─────────────────────────────┘
 //! ```
 
+mod invariants;
 mod order;
 
 use std::collections::BTreeMap;
@@ -142,6 +143,18 @@ impl Picker {
         &self.geometry
     }
 
+    /// Whether nothing of the piece is here or asked for.
+    #[must_use]
+    pub fn is_missing(&self, piece: PieceIndex) -> bool {
+        self.missing.has(piece)
+    }
+
+    /// How many connected peers that are no seeds from the start have the piece.
+    #[must_use]
+    pub fn rarity(&self, piece: PieceIndex) -> u16 {
+        self.order.availability(piece)
+    }
+
     /// How many connected peers have the piece.
     #[must_use]
     pub fn availability(&self, piece: PieceIndex) -> u32 {
@@ -183,8 +196,8 @@ impl Picker {
 
     /// Chooses up to `count` blocks to ask `peer` for and marks them requested.
     ///
-    /// Pieces already begun come first, then the rarest, each as one run of blocks. `suggested`
-    /// pieces, best first, come before other new ones.
+    /// Pieces already begun come first, then the rarest, each as one run of blocks. Among equally
+    /// rare ones those `suggested` come first.
     pub fn pick(
         &mut self,
         peer: PeerKey,
@@ -441,17 +454,11 @@ impl Picker {
             let suspects = parole.get(&piece);
             suspects.is_none_or(|suspects| !suspects.contains(&peer))
         };
-        let hint = suggested
-            .iter()
-            .copied()
-            .find(|&piece| self.missing.has(piece) && holdings.has(piece));
-        if let Some(piece) = hint.filter(|&piece| clean(&self.parole, piece)) {
-            return Some(piece);
-        }
-        let start = if self.have.count() < RANDOM_PIECES {
-            self.rng.usize(..self.order.len())
-        } else {
+        let rarest_first = self.have.count() >= RANDOM_PIECES;
+        let start = if rarest_first {
             0
+        } else {
+            self.rng.usize(..self.order.len())
         };
         let sorted = self.order.sorted();
         let (before, after) = sorted.split_at(start);
@@ -463,7 +470,15 @@ impl Picker {
             .find(|&piece| holdings.has(piece) && clean(&self.parole, piece));
         // The walk ends early when the peer has only common pieces: ask its bitfield then. A
         // suspect may still be the only one who has a piece on parole.
-        found.or_else(|| self.rarest_among(holdings))
+        let found = found.or_else(|| self.rarest_among(holdings))?;
+        // A suggestion decides among equals.
+        let rarity = self.order.availability(found);
+        let hint = suggested.iter().copied().find(|&piece| {
+            let rare = !rarest_first || self.order.availability(piece) <= rarity;
+            let there = self.missing.has(piece) && holdings.has(piece);
+            rare && there && clean(&self.parole, piece)
+        });
+        Some(hint.unwrap_or(found))
     }
 
     /// Searches the peer's bitfield, 64 pieces a step.
@@ -572,98 +587,6 @@ impl BlockState {
                 allowed
             }
             _ => false,
-        }
-    }
-}
-
-impl Picker {
-    /// Whether the block is marked as asked of this peer. For tests.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn is_requested_of(&self, block: Block, peer: PeerKey) -> bool {
-        let state = self.in_flight(block.piece());
-        match state.map(|inner| &inner.blocks[block.number()]) {
-            Some(BlockState::Requested(holder)) => *holder == peer,
-            Some(BlockState::Contested(holders)) => holders.contains(&peer),
-            _ => false,
-        }
-    }
-
-    /// Everything that is marked as asked, with of whom. For tests: walks everything.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn requested(&self) -> Vec<(Block, PeerKey)> {
-        let mut all = Vec::new();
-        for &piece in &self.in_flight {
-            let blocks = self.in_flight(piece).map(|inner| &inner.blocks);
-            for (number, state) in blocks.into_iter().flatten().enumerate() {
-                let block = nth_block(&self.geometry, piece, number);
-                match state {
-                    BlockState::Requested(holder) => all.push((block, *holder)),
-                    BlockState::Contested(holders) => {
-                        all.extend(holders.iter().map(|&holder| (block, holder)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        all
-    }
-
-    /// Panics when the states contradict each other. For tests: walks everything.
-    #[doc(hidden)]
-    pub fn check_invariants(&self) {
-        self.order.check();
-        for piece in self.geometry.all_pieces() {
-            let state = &self.pieces[piece.index()];
-            let is_missing = matches!(state, Piece::Missing);
-            assert_eq!(
-                is_missing,
-                self.missing.has(piece),
-                "missing bit of {piece}"
-            );
-            assert_eq!(is_missing, self.order.contains(piece), "order of {piece}");
-            assert_eq!(
-                matches!(state, Piece::Have),
-                self.have.has(piece),
-                "have {piece}"
-            );
-            let listed = self.in_flight.iter().filter(|&&other| other == piece);
-            let partial = self.partial.iter().filter(|&&other| other == piece);
-            let Piece::InFlight(inner) = state else {
-                assert_eq!(
-                    (listed.count(), partial.count()),
-                    (0, 0),
-                    "lists of {piece}"
-                );
-                continue;
-            };
-            let count = |wanted: &BlockState| inner.blocks.iter().filter(|b| *b == wanted).count();
-            assert_eq!(count(&BlockState::Free), inner.free, "free of {piece}");
-            assert_eq!(
-                count(&BlockState::Received),
-                inner.received,
-                "received of {piece}"
-            );
-            assert!(
-                inner.received < inner.blocks.len(),
-                "{piece} should be verifying"
-            );
-            assert!(inner.free < inner.blocks.len(), "{piece} should be missing");
-            let early = &inner.blocks[..inner.first_free.min(inner.blocks.len())];
-            assert!(!early.contains(&BlockState::Free), "first_free of {piece}");
-            assert_eq!(listed.count(), 1, "in_flight of {piece}");
-            assert_eq!(
-                partial.count(),
-                usize::from(inner.free > 0),
-                "partial of {piece}"
-            );
-            for block in &inner.blocks {
-                if let BlockState::Contested(holders) = block {
-                    let fits = 2..=ENDGAME_DUPLICATES_MAX + 1;
-                    assert!(fits.contains(&holders.len()), "holders of {piece}");
-                }
-            }
         }
     }
 }
@@ -784,11 +707,15 @@ mod tests {
     }
 
     #[test]
-    fn suggested_piece_comes_before_other_new_ones() {
+    fn suggested_piece_comes_first_among_equally_rare_ones() {
         let mut picker = picker(1);
         let mut picked = Vec::new();
         picker.pick(A, &Holdings::All, &[piece(13)], 4, &mut picked);
         assert!(picked.iter().all(|block| block.piece() == piece(13)));
+        fetch(&mut picker, piece(0));
+        picker.peer_came(&holdings([14]));
+        picker.pick(B, &Holdings::All, &[piece(14), piece(9)], 4, &mut picked);
+        assert!(picked[4..].iter().all(|block| block.piece() == piece(9)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The brain of one torrent: takes facts, gives deeds. BEP 3, 6, 10.
 //!
-//! Control flow only. What to do is decided in the parts (`picker`, `choker`, `candidates`, …), which
-//! know nothing of each other; here their answers become outputs. The same seed and the same inputs
-//! give the same outputs.
+//! Control flow only. What to do is decided in the parts (`picker`, `choker`, `candidates`, …) that
+//! know nothing of each other; here their answers become outputs. The same seed and the same
+//! inputs give the same outputs.
 
 mod connections;
 mod downloads;
@@ -16,6 +16,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use fastrand::Rng;
 use shoal_metainfo::{BLOCK_LENGTH, Bitfield, Block};
 use shoal_wire::Message;
 
@@ -30,6 +31,7 @@ use crate::limits::{
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rates::{Rate, TokenBucket};
+use crate::spread::Spread;
 
 /// One torrent's decisions. See the crate's front page for how to drive it.
 #[derive(Debug)]
@@ -37,6 +39,10 @@ pub struct Swarm {
     config: Config,
     peers: BTreeMap<PeerKey, Box<Peer>>,
     picker: Picker,
+    /// While we are a seed: what to suggest.
+    spread: Option<Spread>,
+    /// Seeds the generators that are made later.
+    rng: Rng,
     blame: Blame,
     choker: Choker,
     candidates: Candidates,
@@ -72,13 +78,13 @@ impl Swarm {
     pub fn new(mut config: Config, source: Source, seed: u64, now: Instant) -> Self {
         let Source::Verified { geometry, have } = source;
         config.peers_max = config.peers_max.min(PEERS_MAX);
-        let mut seeds = fastrand::Rng::with_seed(seed);
+        let mut rng = Rng::with_seed(seed);
         Self {
             peers: BTreeMap::new(),
-            picker: Picker::new(geometry, have, seeds.u64(..)),
+            picker: Picker::new(geometry, have, rng.u64(..)),
             blame: Blame::default(),
-            choker: Choker::new(config.unchoke_slots, seeds.u64(..), now),
-            candidates: Candidates::new(seeds.u64(..)),
+            choker: Choker::new(config.unchoke_slots, rng.u64(..), now),
+            candidates: Candidates::new(rng.u64(..)),
             outputs: VecDeque::new(),
             upload_budget: TokenBucket::payload(config.upload_bytes_per_s, now),
             download_budget: TokenBucket::payload(config.download_bytes_per_s, now),
@@ -95,6 +101,8 @@ impl Swarm {
             slots_changed: false,
             blocks_freed: false,
             picked: Vec::new(),
+            spread: None,
+            rng,
             config,
         }
     }

@@ -75,6 +75,11 @@ impl Swarm {
         let unused = (afforded - picked.len()) as u64;
         self.download_budget.give_back(unused * block);
         if let Some(peer) = self.peers.get_mut(&key) {
+            if !picked.is_empty() {
+                let picker = &self.picker;
+                peer.suggested_by_it
+                    .retain(|&piece| picker.is_missing(piece));
+            }
             for block in picked.drain(..) {
                 peer.pipeline.asked(now, block);
                 peer.last_sent_at = now;

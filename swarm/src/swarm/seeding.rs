@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use shoal_metainfo::Block;
+use shoal_metainfo::{Block, PieceIndex};
 use shoal_wire::Message;
 
 use super::Swarm;
 use crate::choker::Contender;
 use crate::io::{Output, PeerKey};
+use crate::limits::{SUGGEST_AHEAD_BYTES, SUGGEST_AHEAD_MAX};
 use crate::misbehaved::PeerMisbehaved;
+use crate::spread::Spread;
 use crate::uploads::Queued;
 
 impl Swarm {
@@ -34,6 +36,7 @@ impl Swarm {
             Queued::Yes => {
                 peer.allowed_blocks_left -= usize::from(exempt);
                 self.wants_turn(key);
+                self.piece_asked(now, key, piece);
                 Ok(())
             }
             Queued::Duplicate => peer.charge(now, PeerMisbehaved::RequestFlood),
@@ -44,6 +47,52 @@ impl Swarm {
                 }
                 charged
             }
+        }
+    }
+
+    /// Keeps the peer supplied with suggestions when it begins a piece.
+    fn piece_asked(&mut self, now: Instant, key: PeerKey, piece: PieceIndex) {
+        let unforeseen = self
+            .spread
+            .as_mut()
+            .is_some_and(|spread| spread.asked(now, piece));
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        let before = peer.suggested_by_us.len();
+        peer.suggested_by_us.retain(|&other| other != piece);
+        if unforeseen || peer.suggested_by_us.len() < before {
+            self.suggest(now, key);
+        }
+    }
+
+    /// As a seed, tells an unchoked peer which pieces to ask for: some that nobody has.
+    fn suggest(&mut self, now: Instant, key: PeerKey) {
+        let geometry = *self.picker.geometry();
+        if !self.is_complete() {
+            return;
+        }
+        let Some(peer) = self.peers.get(&key) else {
+            return;
+        };
+        // As many pieces as it asks for in a second or before it hears from us again.
+        let second = peer.upload_rate.per_second(now).max(SUGGEST_AHEAD_BYTES);
+        let ahead = second / u64::from(geometry.full_piece_length());
+        let ahead = usize::try_from(ahead + 2).unwrap_or(SUGGEST_AHEAD_MAX);
+        let ahead = ahead.min(SUGGEST_AHEAD_MAX);
+        while let Some(peer) = self.peers.get_mut(&key) {
+            if !peer.fast || peer.we_choke || peer.suggested_by_us.len() >= ahead {
+                return;
+            }
+            let rng = &mut self.rng;
+            let new = || Spread::new(geometry.all_pieces(), rng.u64(..));
+            let spread = self.spread.get_or_insert_with(new);
+            let Some(piece) = spread.deal(now, |piece| self.picker.rarity(piece) > 0) else {
+                return;
+            };
+            peer.suggested_by_us.push(piece);
+            let index = piece.get();
+            self.send(now, key, Message::Suggest { index });
         }
     }
 
@@ -167,11 +216,13 @@ impl Swarm {
         if !choke {
             peer.served = true;
             self.send(now, key, Message::Unchoke);
+            self.suggest(now, key);
             return;
         }
         let allowed = std::mem::take(&mut peer.allowed_by_us);
         let dropped = peer.uploads.clear(|block| allowed.contains(&block.piece()));
         peer.allowed_by_us = allowed;
+        peer.suggested_by_us.clear();
         let fast = peer.fast;
         self.send(now, key, Message::Choke);
         for block in dropped.into_iter().filter(|_| fast) {

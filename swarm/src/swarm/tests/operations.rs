@@ -148,30 +148,46 @@ impl Player {
         }
     }
 
+    fn connect(&mut self, key: u64, id: u8, fast: bool, out: bool) -> Vec<Output> {
+        let peer = PeerKey(self.next_key);
+        self.next_key += 1;
+        self.keys.insert(key, peer);
+        let extensions = if fast {
+            Extensions::OURS
+        } else {
+            Extensions::default()
+        };
+        let direction = if out {
+            Direction::Outgoing
+        } else {
+            Direction::Incoming
+        };
+        self.stage.handle(Input::Connected {
+            peer,
+            address: address(id),
+            direction,
+            handshake: handshake(id, extensions),
+        })
+    }
+
+    fn answer(&mut self, peer: PeerKey, blocks: usize, good: bool) -> Vec<Output> {
+        let asked = self.asked.entry(peer).or_default();
+        let blocks: Vec<_> = asked.drain(..blocks.min(asked.len())).collect();
+        let messages = blocks.into_iter().map(|block| match block_message(block) {
+            Message::Piece { index, begin, data } if !good => {
+                let data = Bytes::from(vec![0xee; data.len()]);
+                Message::Piece { index, begin, data }
+            }
+            message => message,
+        });
+        let messages = messages.collect();
+        self.stage.says(peer, messages)
+    }
+
     fn play(&mut self, op: Op) {
         let key = |player: &Self, key| *player.keys.get(&key).unwrap_or(&PeerKey(0));
         let outputs = match op {
-            Op::Connect { key, id, fast, out } => {
-                let peer = PeerKey(self.next_key);
-                self.next_key += 1;
-                self.keys.insert(key, peer);
-                let extensions = if fast {
-                    Extensions::OURS
-                } else {
-                    Extensions::default()
-                };
-                let direction = if out {
-                    Direction::Outgoing
-                } else {
-                    Direction::Incoming
-                };
-                self.stage.handle(Input::Connected {
-                    peer,
-                    address: address(id),
-                    direction,
-                    handshake: handshake(id, extensions),
-                })
-            }
+            Op::Connect { key, id, fast, out } => self.connect(key, id, fast, out),
             Op::Disconnect { key: name } => {
                 let peer = key(self, name);
                 self.stage.handle(Input::Disconnected { peer })
@@ -181,20 +197,7 @@ impl Player {
                 key: name,
                 blocks,
                 good,
-            } => {
-                let peer = key(self, name);
-                let asked = self.asked.entry(peer).or_default();
-                let blocks: Vec<_> = asked.drain(..blocks.min(asked.len())).collect();
-                let messages = blocks.into_iter().map(|block| match block_message(block) {
-                    Message::Piece { index, begin, data } if !good => {
-                        let data = Bytes::from(vec![0xee; data.len()]);
-                        Message::Piece { index, begin, data }
-                    }
-                    message => message,
-                });
-                let messages = messages.collect();
-                self.stage.says(peer, messages)
-            }
+            } => self.answer(key(self, name), blocks, good),
             Op::Verdict { verdict } => {
                 let Some(piece) = self.to_verify.pop_front() else {
                     return;

@@ -326,7 +326,9 @@ fn interested_peer_is_unchoked_and_served_at_once() {
     ]);
     let serve = |block| Output::Serve { peer: KEY, block };
     assert_eq!(outputs, [serve(block(0, 0)), serve(block(3, 3))]);
-    let outputs = stage.say([Message::NotInterested]);
+    // Interest may come back soon: until the next round nothing changes.
+    assert_eq!(stage.say([Message::NotInterested]), []);
+    let outputs = stage.wait(SECOND * 11);
     assert_eq!(sent(&outputs, KEY), [Message::Choke]);
 }
 
@@ -483,4 +485,57 @@ fn port_of_the_extended_handshake_makes_an_incoming_peer_dialable() {
     assert!(outputs.contains(&Output::Dial {
         address: address(2)
     }));
+}
+
+#[test]
+fn seed_suggests_different_pieces_to_different_peers() {
+    let mut stage = Stage::seed();
+    let mut suggested = Vec::new();
+    for (key, id) in [(KEY, 2), (OTHER, 3)] {
+        stage.connect(key, id, Extensions::OURS);
+        let outputs = stage.says(key, vec![Message::HaveNone, Message::Interested]);
+        for message in sent(&outputs, key) {
+            if let Message::Suggest { index } = message {
+                suggested.push((key, index));
+            }
+        }
+    }
+    assert!(suggested.iter().any(|(key, _)| *key == KEY));
+    let mut pieces: Vec<_> = suggested.iter().map(|(_, index)| *index).collect();
+    pieces.sort_unstable();
+    pieces.dedup();
+    assert_eq!(pieces.len(), suggested.len(), "{suggested:?}");
+}
+
+#[test]
+fn leecher_follows_a_suggestion() {
+    for index in 0..4 {
+        let mut stage = Stage::leecher();
+        stage.connect(KEY, 2, Extensions::OURS);
+        stage.say([Message::HaveAll, Message::Suggest { index }]);
+        let outputs = stage.say([Message::Unchoke]);
+        assert_eq!(requests(&outputs, KEY)[0].piece(), piece(index));
+    }
+}
+
+#[test]
+fn banned_peer_is_not_let_in_again() {
+    let (mut stage, asked) = downloading(Extensions::OURS);
+    let spoiled = asked[0].piece();
+    let blocks = geometry().blocks(spoiled).map(block_message).collect();
+    stage.says(KEY, blocks);
+    let outputs = stage.handle(Input::Verified {
+        piece: spoiled,
+        verdict: Verdict::Bad,
+        blocks: vec![[0; 20]; 4],
+    });
+    assert_eq!(closed(&outputs), [(KEY, CloseReason::Banned)]);
+    let ban = Event::PeerBanned {
+        address: address(2),
+        piece: spoiled,
+    };
+    assert!(events(&outputs).contains(&ban));
+    let outputs = stage.connect(OTHER, 2, Extensions::OURS);
+    assert_eq!(closed(&outputs), [(OTHER, CloseReason::Banned)]);
+    assert_eq!(stage.swarm.snapshot(stage.now).wasted, 65_536);
 }
