@@ -17,8 +17,8 @@
 //! Inside, [`Swarm`] is control flow; each part owns its state and knows no other part:
 //! [`picker`] (the state of every piece and block, rarest first, end game), [`requests`] (the
 //! pipeline to one peer), [`choker`] (whom to serve), [`uploads`] (what we owe one peer), [`blame`]
-//! (who sent a bad block), [`spread`] (what a seed suggests), [`candidates`] (whom to dial), [`rates`] (how fast). All bounds are in
-//! [`limits`].
+//! (who sent a bad block), [`spread`] (what a seed suggests), [`candidates`] (whom to dial),
+//! [`rates`] (how fast). All bounds are in [`limits`].
 //!
 //! A peer that connects to a seed is told what there is, and closed when it breaks the rules:
 //!

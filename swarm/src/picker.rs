@@ -11,6 +11,7 @@
 
 mod invariants;
 mod order;
+mod state;
 
 use std::collections::BTreeMap;
 
@@ -18,45 +19,12 @@ use fastrand::Rng;
 use shoal_metainfo::{Bitfield, Block, Geometry, PieceIndex};
 
 use self::order::Order;
+use self::state::{BlockState, InFlight, Piece};
 use crate::holdings::Holdings;
 use crate::io::PeerKey;
 use crate::limits::{
-    ENDGAME_DUPLICATES_MAX, PARTIAL_PIECES_MAX, RANDOM_PIECES, RARITY_SINGLE_UPDATES_MAX,
-    RARITY_WALK_MAX,
+    PARTIAL_PIECES_MAX, RANDOM_PIECES, RARITY_SINGLE_UPDATES_MAX, RARITY_WALK_MAX,
 };
-
-/// One piece is in one of these states.
-#[derive(Debug)]
-enum Piece {
-    Missing,
-    InFlight(Box<InFlight>),
-    Verifying,
-    Have,
-}
-
-/// A piece that is being downloaded.
-#[derive(Debug)]
-struct InFlight {
-    blocks: Vec<BlockState>,
-    /// How many blocks are [`BlockState::Free`]; the piece is in `partial` when there are any.
-    free: usize,
-    /// How many are [`BlockState::Received`].
-    received: usize,
-    /// No block before this one is free.
-    first_free: usize,
-    /// On parole: only this peer may be asked.
-    only: Option<PeerKey>,
-}
-
-/// One block of a piece in flight is in one of these states.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum BlockState {
-    Free,
-    Requested(PeerKey),
-    /// In the end game: of several peers, the first first.
-    Contested(Vec<PeerKey>),
-    Received,
-}
 
 /// What became of a block that arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -569,28 +537,6 @@ impl Picker {
     }
 }
 
-impl BlockState {
-    /// Asks `peer` too, if that is allowed and worth it.
-    fn contest(&mut self, peer: PeerKey, worth: impl Fn(PeerKey) -> bool) -> bool {
-        match self {
-            Self::Requested(holder) if *holder != peer && worth(*holder) => {
-                *self = Self::Contested(vec![*holder, peer]);
-                true
-            }
-            Self::Contested(holders) => {
-                let allowed = holders.len() <= ENDGAME_DUPLICATES_MAX
-                    && !holders.contains(&peer)
-                    && holders.iter().all(|&holder| worth(holder));
-                if allowed {
-                    holders.push(peer);
-                }
-                allowed
-            }
-            _ => false,
-        }
-    }
-}
-
 fn remove(list: &mut Vec<PieceIndex>, piece: PieceIndex) {
     let at = list.iter().position(|&other| other == piece);
     list.remove(at.expect("a piece in flight is listed"));
@@ -616,6 +562,7 @@ fn nth_block(geometry: &Geometry, piece: PieceIndex, number: usize) -> Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ENDGAME_DUPLICATES_MAX;
     use std::collections::BTreeSet;
 
     const A: PeerKey = PeerKey(1);

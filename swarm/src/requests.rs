@@ -365,6 +365,21 @@ mod tests {
     }
 
     #[test]
+    fn reject_of_a_block_asked_again_is_about_the_first_time() {
+        let now = Instant::now();
+        let mut pipeline = Pipeline::new(now);
+        pipeline.asked(now, block(0));
+        pipeline.give_up(block(0));
+        pipeline.asked(now, block(0));
+        assert_eq!(pipeline.rejected(block(0)), Rejected::Late);
+        assert_eq!(pipeline.len(), 1, "the second request still waits");
+        assert_eq!(
+            pipeline.came(now, 0, 0, 16_384),
+            Expectation::Asked(block(0))
+        );
+    }
+
+    #[test]
     fn late_blocks_are_bounded() {
         let now = Instant::now();
         let mut pipeline = Pipeline::new(now);
