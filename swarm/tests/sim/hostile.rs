@@ -79,7 +79,7 @@ fn honest_nodes_finish_among_adversaries_of_any_one_kind() {
 
 #[test]
 fn honest_nodes_finish_among_adversaries_of_all_kinds() {
-    for seed in seeds(Scenario::Adversaries, 8, (1, 2)) {
+    for seed in seeds(Scenario::Adversaries, 4, (1, 2)) {
         hostile(seed, &Trick::ALL, 2);
     }
 }

@@ -18,7 +18,7 @@ fn plan(seed: u64) -> Plan {
 }
 
 fn check(part: u64, deeds: &[(u32, Deed)], expect: impl Fn(&Outcome)) {
-    for seed in seeds(Scenario::Operations, 20, (part, 5)) {
+    for seed in seeds(Scenario::Operations, 24, (part, 6)) {
         let _replay = Replay(seed);
         let outcome = run_with(plan(seed), |world| {
             for (second, deed) in deeds {
@@ -71,7 +71,7 @@ fn swarm_finishes_when_the_tracker_is_away_from_the_start_and_comes_back() {
 
 #[test]
 fn node_asks_for_nothing_while_its_disk_fails_and_finishes_after() {
-    for seed in seeds(Scenario::Operations, 20, (3, 5)) {
+    for seed in seeds(Scenario::Operations, 24, (3, 6)) {
         let _replay = Replay(seed);
         let failed = SECOND * 10;
         let outcome = run_with(plan(seed), |world| {
@@ -99,7 +99,7 @@ fn node_asks_for_nothing_while_its_disk_fails_and_finishes_after() {
 
 #[test]
 fn slow_disk_slows_its_own_node_only() {
-    for seed in seeds(Scenario::Operations, 20, (4, 5)) {
+    for seed in seeds(Scenario::Operations, 24, (4, 6)) {
         let _replay = Replay(seed);
         let mut plan = plan(seed);
         plan.nodes[5].disk.write = Duration::from_millis(300);
@@ -116,4 +116,24 @@ fn slow_disk_slows_its_own_node_only() {
         assert!(at(5) - outcome.begin > SECOND * 88);
         assert!(others.is_some_and(|others| others < outcome.begin + SECOND * 88));
     }
+}
+
+#[test]
+fn limited_download_gets_its_rate_and_no_more() {
+    let rate = 20 * KIB;
+    let deeds = [(1, Deed::LimitDownload(2, rate))];
+    check(5, &deeds, |outcome| {
+        let node = &outcome.nodes[2];
+        let took = node
+            .record
+            .complete_at
+            .map(|at| (at - outcome.begin).as_secs_f64());
+        // What was asked for in the first second came at full speed.
+        let least = (outcome.total as f64 - 400_000.0) / rate as f64;
+        let most = outcome.total as f64 / rate as f64 * 1.15 + 5.0;
+        assert!(
+            took.is_some_and(|took| (least..most).contains(&took)),
+            "{took:?} of {most}"
+        );
+    });
 }

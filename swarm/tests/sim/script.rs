@@ -13,6 +13,8 @@ pub(crate) enum Deed {
     /// These and the others do not reach each other any more.
     Divide(Vec<usize>),
     Heal,
+    /// So many bytes a second down.
+    LimitDownload(usize, u64),
     Start(usize),
     /// What others say does not come to this node any more.
     StopReading(usize),
@@ -36,6 +38,7 @@ impl World {
                 self.net.partition(&hosts);
             }
             Deed::Heal => self.net.heal(),
+            Deed::LimitDownload(node, rate) => self.set_limits(node, None, Some(rate)),
             Deed::Start(node) => self.later(Duration::ZERO, Timer::Start { node }),
             Deed::StopReading(node) => {
                 let others = self.nodes.iter().map(|other| other.host);

@@ -53,7 +53,7 @@ impl World {
         };
         brain.handle(now, input);
         node.record.inputs += 1;
-        if node.record.inputs % LOOK_EVERY == 0 {
+        if node.record.inputs.is_multiple_of(LOOK_EVERY) {
             brain.check_invariants();
         }
         while let Some(output) = self.nodes[number]
@@ -210,6 +210,12 @@ impl World {
             HANDSHAKE_TIMEOUT,
             Timer::HandshakeLate { node: number, end },
         );
+    }
+
+    pub(crate) fn handshake_late(&mut self, number: usize, end: End) {
+        if self.nodes[number].greetings.contains_key(&end) {
+            self.net.close(end);
+        }
     }
 
     pub(crate) fn delivered(&mut self, number: usize, end: End, messages: Vec<Wire>) {
@@ -481,8 +487,7 @@ impl World {
 
     fn label(&self, number: usize, peer: PeerKey) -> String {
         let link = self.nodes[number].links.get(&peer);
-        link.map_or("a gone peer".to_owned(), |link| {
-            format!("node {}", link.other)
-        })
+        let other = link.expect("looked up before").other;
+        format!("node {other}")
     }
 }

@@ -71,11 +71,7 @@ impl Watch {
                     take_one(&mut self.cancelled, block);
                 }
             }
-            Message::Reject(block) => {
-                if !take_one(&mut self.cancelled, *block) {
-                    self.outstanding.remove(block);
-                }
-            }
+            Message::Reject(block) => self.is_rejected(*block),
             Message::AllowedFast { index } => {
                 self.allowed_by_it.insert(*index);
             }
@@ -100,12 +96,7 @@ impl Watch {
             }
             Message::Unchoke => self.we_choke = false,
             Message::Request(block) => self.requests(*block),
-            Message::Cancel(block) => {
-                // Not so when the answer came in the batch that made it cancel.
-                if self.outstanding.remove(block) && self.fast {
-                    *self.cancelled.entry(*block).or_default() += 1;
-                }
-            }
+            Message::Cancel(block) => self.cancels(*block),
             Message::Reject(block) => {
                 assert!(self.fast, "rejects without BEP 6");
                 assert!(
@@ -134,6 +125,19 @@ impl Watch {
             asked,
             "S5: serves {block}, which was not asked for or was taken back"
         );
+    }
+
+    fn is_rejected(&mut self, block: RawBlock) {
+        if !take_one(&mut self.cancelled, block) {
+            self.outstanding.remove(&block);
+        }
+    }
+
+    fn cancels(&mut self, block: RawBlock) {
+        // Not outstanding: the answer came in the batch that made it cancel.
+        if self.outstanding.remove(&block) && self.fast {
+            *self.cancelled.entry(block).or_default() += 1;
+        }
     }
 
     fn requests(&mut self, block: RawBlock) {

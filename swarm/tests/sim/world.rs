@@ -242,11 +242,7 @@ impl World {
                 self.nodes[node].disk.speed = self.nodes[node].plan.disk;
             }
             Timer::DiskMended { node, life } if self.lives(node, life) => self.disk_mended(node),
-            Timer::HandshakeLate { node, end } => {
-                if self.nodes[node].greetings.contains_key(&end) {
-                    self.net.close(end);
-                }
-            }
+            Timer::HandshakeLate { node, end } => self.handshake_late(node, end),
             Timer::Heal => self.net.heal(),
             Timer::LimitsLifted { node, life } if self.lives(node, life) => {
                 self.set_limits(node, self.nodes[node].plan.upload_limit, None);
