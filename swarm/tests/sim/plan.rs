@@ -181,6 +181,6 @@ pub(crate) fn churn(seed: u64) -> Plan {
         .map(|(kind, often)| (kind, often * badness as f64))
         .collect();
     plan.calm_at = SECOND * 90;
-    plan.patience = SECOND * 900;
+    plan.patience = SECOND * 400;
     plan
 }

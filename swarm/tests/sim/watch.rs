@@ -15,8 +15,8 @@ pub(crate) struct Watch {
     fast: bool,
     we_choke: bool,
     allowed_by_us: BTreeSet<u32>,
-    /// What the peer asked for, and how often it is to be answered: with BEP 6 each request gets one
-    /// answer, a cancelled one too; without, a cancel or a choke ends it.
+    /// What the peer asked for, and how often it is to be answered: with BEP 6 each request gets
+    /// one answer, a cancelled one too; without, a cancel or a choke ends it.
     asked_of_us: BTreeMap<RawBlock, u32>,
 
     peer_chokes: bool,

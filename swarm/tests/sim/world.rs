@@ -1,7 +1,7 @@
 //! The world: nodes on a net, one event after the other until everybody is complete.
 //!
-//! Checks as it goes: S1 and S2 when a piece is marked, S3 to S5 at each deed, S6 at each ban; L1 by
-//! the deadline. What the letters say is in `main`.
+//! Checks as it goes: S1 and S2 when a piece is marked, S3 to S5 at each deed, S6 at each ban; L1
+//! by the deadline. What the letters say is in `main`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -427,8 +427,8 @@ impl World {
                 .map(|peer| (peer.address, peer.peer_chokes, peer.blocks_in_flight))
                 .collect();
             format!(
-                "node {number}: {} of {} pieces, {} peers, {} candidates, banned {}, disk failed {}, \
-                 interesting (address, chokes, in flight): {helpful:?}",
+                "node {number}: {} of {} pieces, {} peers, {} candidates, banned {}, \
+                 disk failed {}, interesting (address, chokes, in flight): {helpful:?}",
                 state.pieces_have,
                 state.pieces,
                 state.peers.len(),
