@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::plan;
-use crate::seeds::{Scenario, is_replay, run, seeds};
+use crate::seeds::{CHURN_SEEDS, Scenario, run, seeds};
 use crate::weather::Fault;
 
-/// Seeds in the normal test run.
-const SEEDS: u64 = 200;
 const PARTS: u64 = 4;
 
 fn churn(part: u64) {
     let mut struck: BTreeMap<Fault, u64> = BTreeMap::new();
     let mut planned: BTreeMap<Fault, u64> = BTreeMap::new();
-    let seeds = seeds(Scenario::Churn, SEEDS, (part, PARTS));
+    let seeds = seeds(Scenario::Churn, CHURN_SEEDS, (part, PARTS));
     let mut slowest = (std::time::Duration::ZERO, 0);
     for &seed in &seeds {
         let plan = plan::churn(seed);
@@ -30,7 +28,8 @@ fn churn(part: u64) {
         "{} seeds; slowest {slowest:?}; faults {struck:?}",
         seeds.len()
     );
-    if !is_replay() {
+    // A few seeds cannot show everything.
+    if seeds.len() as u64 >= CHURN_SEEDS / PARTS {
         let never = planned.keys().filter(|kind| !struck.contains_key(kind));
         assert_eq!(
             never.collect::<Vec<_>>(),

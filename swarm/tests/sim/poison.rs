@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{KIB, Plan, Role, SECOND};
-use crate::seeds::{Replay, Scenario, is_replay, run, seeds};
+use crate::seeds::{Replay, Scenario, run, seeds};
 use crate::weather::Fault;
 
 /// Seeds in the normal test run: 12 a share of poisoners.
@@ -68,7 +68,7 @@ fn poison(part: (u64, u64)) {
         "poison {part:?}: {failed} pieces failed; banned {banned} of {poisoners}; worst waste {:?}",
         &waste[..waste.len().min(3)]
     );
-    if !is_replay() {
+    if waste.len() >= 10 {
         assert!(failed > 0 && banned > 0, "F1: no poison");
     }
 }

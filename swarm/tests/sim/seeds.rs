@@ -3,7 +3,8 @@
 //! The last digit of a seed names its scenario, so one number replays one run.
 //!
 //! - `SHOAL_SIM_SEED=n`: that seed alone, with a log; what the other tests do is left out.
-//! - `SHOAL_SIM_SEEDS=n`: each scenario runs so many seeds in place of its usual number.
+//! - `SHOAL_SIM_SEEDS=n`: so many seeds of churn in place of the usual 200, and of the other
+//!   scenarios more in the same measure.
 
 use crate::outcome::Outcome;
 use crate::plan::Plan;
@@ -19,6 +20,9 @@ pub(crate) enum Scenario {
     Efficiency = 4,
 }
 
+/// Seeds of churn in the normal test run.
+pub(crate) const CHURN_SEEDS: u64 = 200;
+
 /// The seeds of a scenario: `usual` of them, part `part.0` of `part.1`.
 pub(crate) fn seeds(scenario: Scenario, usual: u64, part: (u64, u64)) -> Vec<u64> {
     let digit = scenario as u64;
@@ -26,7 +30,8 @@ pub(crate) fn seeds(scenario: Scenario, usual: u64, part: (u64, u64)) -> Vec<u64
         let ours = seed % 10 == digit && seed / 10 % part.1 == part.0;
         return if ours { vec![seed] } else { Vec::new() };
     }
-    let count = from_environment("SHOAL_SIM_SEEDS").unwrap_or(usual);
+    let wanted = from_environment("SHOAL_SIM_SEEDS").unwrap_or(CHURN_SEEDS);
+    let count = (usual * wanted).div_ceil(CHURN_SEEDS);
     let numbers = (0..count).filter(|number| number % part.1 == part.0);
     numbers.map(|number| number * 10 + digit).collect()
 }
