@@ -30,6 +30,8 @@ pub struct Contender {
     pub connected_at: Instant,
     /// It owes us blocks and gives none.
     pub snubbed: bool,
+    /// It is served and takes nothing, or did not when it was served last.
+    pub idle: bool,
     /// What it gives us, bytes a second.
     pub download_rate: u64,
     /// What we give it, bytes a second.
@@ -92,7 +94,8 @@ impl Choker {
         let able = contenders.iter().filter(|c| seeding || !c.snubbed);
         let mut chosen: BTreeSet<_> = able.take(regular).map(|c| c.peer).collect();
         let rest = contenders.iter().filter(|c| !chosen.contains(&c.peer));
-        let rest: Vec<_> = rest.collect();
+        let (wasters, eager): (Vec<_>, Vec<_>) = rest.partition(|c| c.idle);
+        let rest = if eager.is_empty() { wasters } else { eager };
         let kept = self
             .optimistic
             .filter(|kept| rest.iter().any(|c| c.peer == *kept));
@@ -102,26 +105,27 @@ impl Choker {
     }
 
     /// Between rounds: peers to serve at once because slots are free.
+    ///
+    /// Who takes nothing holds no slot against those who may take something, or a hundred such
+    /// would starve everyone else; where nobody takes anything, each opens one more.
     pub fn fill(&mut self, now: Instant, contenders: &[Contender]) -> Vec<PeerKey> {
-        let served = contenders.iter().filter(|c| c.unchoked).count();
-        let mut free = (self.regular_slots() + 1).saturating_sub(served);
-        let mut waiting: Vec<_> = contenders.iter().filter(|c| !c.unchoked).collect();
-        let mut chosen = Vec::new();
-        while free > 0 {
-            let Some(peer) = self.draw(now, &waiting) else {
-                break;
-            };
-            waiting.retain(|c| c.peer != peer);
-            chosen.push(peer);
-            free -= 1;
-        }
+        let slots = self.regular_slots() + 1;
+        let served = contenders.iter().filter(|c| c.unchoked);
+        let (idle, busy): (Vec<_>, Vec<_>) = served.partition(|c| c.idle);
+        let waiting = contenders.iter().filter(|c| !c.unchoked);
+        let (mut wasters, mut eager): (Vec<_>, Vec<_>) = waiting.partition(|c| c.idle);
+        let more = if busy.is_empty() { idle.len() } else { 0 };
+        let free = (slots + more).saturating_sub(busy.len());
+        let mut chosen = self.draw_some(now, &mut eager, free);
+        let taken = idle.len() + busy.len() + chosen.len();
+        chosen.extend(self.draw_some(now, &mut wasters, slots.saturating_sub(taken)));
         chosen
     }
 
     /// Once in a while: opens a slot while everyone served gets plenty and somebody waits, closes
     /// one when not. Thin lines stay with the configured slots.
     pub fn adjust_slots(&mut self, now: Instant, contenders: &[Contender]) {
-        let served = contenders.iter().filter(|c| c.unchoked);
+        let served = contenders.iter().filter(|c| c.unchoked && !c.idle);
         let rates: Vec<_> = served
             .map(|c| {
                 (
@@ -130,7 +134,7 @@ impl Choker {
                 )
             })
             .collect();
-        let waiting = contenders.len() > rates.len();
+        let waiting = contenders.iter().any(|c| !c.unchoked);
         let settled = rates.iter().all(|(settled, _)| *settled);
         let enough = |slots: usize| slots as u64 * SLOT_RATE;
         let slots = self.regular_slots() + 1;
@@ -148,6 +152,21 @@ impl Choker {
 
     fn regular_slots(&self) -> usize {
         self.slots + self.extra
+    }
+
+    /// So many of them by chance, who are taken out.
+    fn draw_some(
+        &mut self,
+        now: Instant,
+        among: &mut Vec<&Contender>,
+        count: usize,
+    ) -> Vec<PeerKey> {
+        let draw = |_| {
+            let peer = self.draw(now, among)?;
+            among.retain(|c| c.peer != peer);
+            Some(peer)
+        };
+        (0..count).map_while(draw).collect()
     }
 
     /// One of them by chance; newcomers three times as likely, snubbing peers like all.
@@ -178,8 +197,8 @@ fn leech_order(c: &Contender) -> (u64, bool, Instant, PeerKey) {
 }
 
 /// Those in the middle of their turn first, then those who wait longest, never served before
-/// served; those whose turn is over last.
-fn seed_order(c: &Contender, now: Instant) -> (u8, Instant, PeerKey) {
+/// served; then those whose turn is over; last who would take nothing.
+fn seed_order(c: &Contender, now: Instant) -> (bool, u8, Instant, PeerKey) {
     let turn_over = now.saturating_duration_since(c.since) + Duration::from_millis(1) > SEED_TURN;
     let class = match (c.unchoked, turn_over, c.served) {
         (true, false, _) => 0,
@@ -187,7 +206,7 @@ fn seed_order(c: &Contender, now: Instant) -> (u8, Instant, PeerKey) {
         (false, _, true) => 2,
         (true, true, _) => 3,
     };
-    (class, c.since, c.peer)
+    (c.idle, class, c.since, c.peer)
 }
 
 #[cfg(test)]
@@ -204,6 +223,7 @@ mod tests {
             served: false,
             connected_at: now,
             snubbed: false,
+            idle: false,
             download_rate: 0,
             upload_rate: 0,
         }
@@ -292,6 +312,42 @@ mod tests {
         apply(&mut all, &chosen.iter().copied().collect(), now);
         assert_eq!(choker.fill(now, &all), []);
         all.retain(|c| c.peer != chosen[0]);
+        assert_eq!(choker.fill(now, &all).len(), 1);
+    }
+
+    #[test]
+    fn peers_that_take_nothing_hold_no_slot() {
+        let start = Instant::now();
+        let mut all = contenders(101, start);
+        let mut choker = Choker::new(4, 1, start);
+        // All but one waste what they are given.
+        let mut now = start;
+        for _ in 0..6 {
+            let chosen = choker.fill(now, &all);
+            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
+                (c.unchoked, c.since, c.served) = (true, now, true);
+                c.idle = c.peer != PeerKey(77);
+            }
+            now += SECOND * 2;
+        }
+        assert!(all[77].unchoked, "it was not served in twelve seconds");
+        let served = choker.round(now, all.clone(), true);
+        assert_eq!(served.len(), 5, "a round closes what was opened");
+        assert!(served.contains(&PeerKey(77)));
+        apply(&mut all, &served, now);
+        // Its turn over, the others are still no reason to choke it.
+        now += SECOND * 60;
+        assert!(choker.round(now, all, true).contains(&PeerKey(77)));
+    }
+
+    #[test]
+    fn slot_of_an_idle_peer_goes_to_one_who_waits() {
+        let now = Instant::now();
+        let mut all = contenders(10, now);
+        let mut choker = Choker::new(4, 1, now);
+        let chosen: BTreeSet<_> = choker.fill(now, &all).into_iter().collect();
+        apply(&mut all, &chosen, now);
+        all.iter_mut().find(|c| c.unchoked).unwrap().idle = true;
         assert_eq!(choker.fill(now, &all).len(), 1);
     }
 

@@ -99,6 +99,10 @@ pub const SLOT_RATE: u64 = 8 << 10;
 /// A served peer's rate is trusted after this. Ours.
 pub const SLOT_SETTLE: Duration = Duration::from_secs(3);
 
+/// A peer that we serve and that takes nothing for this long holds its slot against nobody.
+/// Ours: a slow round trip, twice; taken in error, it costs that one more is served for a while.
+pub const IDLE_AFTER: Duration = Duration::from_secs(2);
+
 /// Bytes given to the shell and not yet on the line, per peer, at first. Ours: 512 KiB is a
 /// batch of 32 blocks for one vectored write.
 pub const SERVE_AHEAD_START: u64 = 512 << 10;
@@ -114,6 +118,9 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(150);
 
 /// Messages that change nothing, at once. Ours: a cancelled pipeline and its rejects fit twice.
 pub const CONTROL_BURST: u64 = 2_000;
+
+/// Pieces of a repeated bitfield that cost as much as one message. Ours: 1 KiB on the wire.
+pub const BITFIELD_PIECES_PER_CHARGE: u32 = 8 << 10;
 
 /// Messages that change nothing, a second. Ours.
 pub const CONTROL_PER_S: u64 = 50;

@@ -20,14 +20,11 @@ pub enum PeerMisbehaved {
         /// Bytes that came.
         found: usize,
     },
-    /// A bitfield, have-all or have-none after the first message, or twice. BEP 3, 6.
-    #[error("bitfield sent late")]
-    BitfieldNotFirst,
     /// A bitfield with a bit set behind the last piece. BEP 3.
     #[error("spare bits of the bitfield are set")]
     BitfieldSpareBits,
     /// Too many messages that change nothing: choke and interest flapping, cancels of nothing,
-    /// repeated haves, keep-alives by the hundred. BEP 3 has no such use.
+    /// repeated haves and bitfields, keep-alives by the hundred. BEP 3 has no such use.
     #[error("flood of control messages")]
     ControlFlood,
     /// A message of BEP 6 though one of the handshakes did not offer it. BEP 6.

@@ -12,7 +12,7 @@ use shoal_wire::Message;
 
 use crate::holdings::Holdings;
 use crate::io::Direction;
-use crate::limits::{CONTROL_BURST, CONTROL_PER_S};
+use crate::limits::{CONTROL_BURST, CONTROL_PER_S, IDLE_AFTER};
 use crate::misbehaved::PeerMisbehaved;
 use crate::rates::{Rate, TokenBucket};
 use crate::requests::Pipeline;
@@ -37,8 +37,8 @@ pub(crate) struct Peer {
     pub(crate) holdings: Holdings,
     /// How many pieces it has that we have not.
     pub(crate) wanted: u32,
-    /// Nothing was said yet that must come after the bitfield.
-    may_send_bitfield: bool,
+    /// It has said all that it has, at least once.
+    pub(crate) told_holdings: bool,
     /// What we asked it for.
     pub(crate) pipeline: Pipeline,
     /// What it asked us for.
@@ -65,6 +65,10 @@ pub(crate) struct Peer {
     pub(crate) connected_at: Instant,
     pub(crate) last_received_at: Instant,
     pub(crate) last_sent_at: Instant,
+    /// When it last took something of what we serve it; also when it was unchoked.
+    pub(crate) last_took_at: Instant,
+    /// It took nothing when we last served it, until we choked it.
+    pub(crate) wasted_its_turn: bool,
     /// When `we_choke` last changed.
     pub(crate) we_choke_since: Instant,
     /// When `peer_chokes` last became true.
@@ -100,7 +104,7 @@ impl Peer {
             peer_is_interested: false,
             holdings: Holdings::Some(Bitfield::none(pieces)),
             wanted: 0,
-            may_send_bitfield: true,
+            told_holdings: false,
             pipeline: Pipeline::new(now),
             uploads: UploadQueue::default(),
             in_turn: false,
@@ -116,6 +120,8 @@ impl Peer {
             connected_at: now,
             last_received_at: now,
             last_sent_at: now,
+            last_took_at: now,
+            wasted_its_turn: false,
             we_choke_since: now,
             peer_chokes_since: now,
             useless_since: now,
@@ -126,28 +132,28 @@ impl Peer {
         }
     }
 
-    /// Checks what can be checked without looking inside: that the extension was agreed on and
-    /// that the bitfield comes first.
+    /// Whether its slot is of no use to it: it is served and takes nothing, or it was so the last
+    /// time. A peer that waits for our own limit of rate takes what it can.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        if self.we_choke {
+            return self.wasted_its_turn;
+        }
+        let waits_for_us = !self.uploads.is_empty() && self.uploads.handed_out_bytes() == 0;
+        !waits_for_us && now.saturating_duration_since(self.last_took_at) >= IDLE_AFTER
+    }
+
+    /// Checks what can be checked without looking inside: that the extension was agreed on.
     ///
     /// # Errors
-    /// [`PeerMisbehaved`]. An extended handshake may come before the bitfield: libtorrent's does.
-    pub(crate) fn admit(&mut self, message: &Message) -> Result<(), PeerMisbehaved> {
-        use Message::{
-            AllowedFast, Bitfield, Extended, HaveAll, HaveNone, KeepAlive, Port, Reject, Suggest,
-        };
+    /// [`PeerMisbehaved::FastWithoutHandshake`].
+    pub(crate) fn admit(&self, message: &Message) -> Result<(), PeerMisbehaved> {
+        use Message::{AllowedFast, HaveAll, HaveNone, Reject, Suggest};
         let needs_fast = matches!(
             message,
             Suggest { .. } | HaveAll | HaveNone | Reject(_) | AllowedFast { .. }
         );
         if needs_fast && !self.fast {
             return Err(PeerMisbehaved::FastWithoutHandshake);
-        }
-        match message {
-            KeepAlive | Port(_) | Extended { .. } => {}
-            Bitfield(_) | HaveAll | HaveNone if !self.may_send_bitfield => {
-                return Err(PeerMisbehaved::BitfieldNotFirst);
-            }
-            _ => self.may_send_bitfield = false,
         }
         Ok(())
     }
@@ -161,7 +167,17 @@ impl Peer {
         now: Instant,
         flood: PeerMisbehaved,
     ) -> Result<(), PeerMisbehaved> {
-        if self.control.take(now, 1) {
+        self.charge_for(now, 1, flood)
+    }
+
+    /// [`Self::charge`] for what costs us as much as so many messages.
+    pub(crate) fn charge_for(
+        &mut self,
+        now: Instant,
+        messages: u64,
+        flood: PeerMisbehaved,
+    ) -> Result<(), PeerMisbehaved> {
+        if self.control.take(now, messages) {
             Ok(())
         } else {
             Err(flood)

@@ -224,11 +224,15 @@ impl Swarm {
 
     /// Never speaks to the guilty again.
     pub(super) fn ban(&mut self, now: Instant, guilty: Suspect, piece: shoal_metainfo::PieceIndex) {
+        let known = self.candidates.is_banned(guilty.address, guilty.peer_id);
         self.candidates.ban(guilty.address, guilty.peer_id);
-        self.tell(Event::PeerBanned {
-            address: guilty.address,
-            piece,
-        });
+        // What it spoiled before comes to light piece by piece; once is enough.
+        if !known {
+            self.tell(Event::PeerBanned {
+                address: guilty.address,
+                piece,
+            });
+        }
         let theirs = self
             .peers
             .iter()

@@ -10,7 +10,9 @@ use shoal_wire::extended::{ExtendedHandshake, HANDSHAKE_ID};
 use super::Swarm;
 use crate::holdings::Holdings;
 use crate::io::{CloseReason, PeerKey};
-use crate::limits::{ALLOWED_FAST_KEPT, SUGGESTED_KEPT, UNREQUESTED_REJECTS_MAX};
+use crate::limits::{
+    ALLOWED_FAST_KEPT, BITFIELD_PIECES_PER_CHARGE, SUGGESTED_KEPT, UNREQUESTED_REJECTS_MAX,
+};
 use crate::misbehaved::PeerMisbehaved;
 use crate::peer::Peer;
 use crate::requests::Rejected;
@@ -170,20 +172,35 @@ impl Swarm {
         self.holdings_came(now, key, Holdings::new(bits))
     }
 
+    /// All that the peer has, in place of all that it told before.
+    ///
+    /// BEP 3 and 6 allow it as the first message only, but aria2 says so in place of twenty haves:
+    /// later ones are taken, and paid for unless they bring news.
     fn holdings_came(
         &mut self,
         now: Instant,
         key: PeerKey,
         holdings: Holdings,
     ) -> Result<(), PeerMisbehaved> {
-        self.picker.peer_came(&holdings);
+        let pieces = self.picker.geometry().pieces();
+        let before = self.peer(key).holdings.count(pieces);
+        let gained = holdings.count(pieces).saturating_sub(before);
         let wanted = holdings.count_outside(self.picker.have());
+        self.picker.peer_came(&holdings);
         let peer = self.peer(key);
-        peer.holdings = holdings;
+        let old = std::mem::replace(&mut peer.holdings, holdings);
         peer.wanted = wanted;
+        let first = !std::mem::replace(&mut peer.told_holdings, true);
+        self.picker.peer_left(&old);
         self.update_interest(now, key);
-        self.allow_fast(now, key);
-        Ok(())
+        if first {
+            self.allow_fast(now, key);
+            return Ok(());
+        }
+        let cost =
+            (1 + u64::from(pieces / BITFIELD_PIECES_PER_CHARGE)).saturating_sub(gained.into());
+        let flood = PeerMisbehaved::ControlFlood;
+        self.peer(key).charge_for(now, cost, flood)
     }
 
     fn suggested(

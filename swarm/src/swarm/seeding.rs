@@ -125,6 +125,10 @@ impl Swarm {
         peer.last_sent_at = now;
         peer.uploaded += bytes;
         peer.upload_rate.add(now, bytes);
+        if bytes > 0 {
+            peer.last_took_at = now;
+            peer.wasted_its_turn = false;
+        }
         let promised = peer.uploads.settled(blocks);
         self.upload_budget.give_back(promised.saturating_sub(bytes));
         self.wants_turn(key);
@@ -197,6 +201,7 @@ impl Swarm {
                 served: peer.served,
                 connected_at: peer.connected_at,
                 snubbed: peer.pipeline.is_snubbed(),
+                idle: peer.is_idle(now),
                 download_rate: peer.download_rate.per_second(now),
                 upload_rate: peer.upload_rate.per_second(now),
             })
@@ -211,9 +216,11 @@ impl Swarm {
         if peer.we_choke == choke {
             return;
         }
+        peer.wasted_its_turn |= peer.is_idle(now);
         peer.we_choke = choke;
         peer.we_choke_since = now;
         if !choke {
+            peer.last_took_at = now;
             peer.served = true;
             self.send(now, key, Message::Unchoke);
             self.suggest(now, key);

@@ -50,18 +50,37 @@ fn bitfield_of_wrong_length_closes() {
 }
 
 #[test]
-fn bitfield_not_first_closes() {
-    for second in [bits(0xf0), Message::HaveAll, Message::HaveNone] {
-        for first in [
-            bits(0),
-            Message::HaveNone,
-            Message::HaveAll,
-            Message::Have { index: 1 },
-            Message::Unchoke,
+fn late_bitfield_replaces_what_was_told_before() {
+    let firsts = [
+        bits(0),
+        Message::HaveNone,
+        Message::HaveAll,
+        Message::Have { index: 1 },
+    ];
+    for first in firsts {
+        for (second, pieces) in [
+            (bits(0xa0), 2),
+            (Message::HaveAll, 4),
+            (Message::HaveNone, 0),
         ] {
-            leecher_hears([first, second.clone()], PeerMisbehaved::BitfieldNotFirst);
+            let mut stage = stage(Bitfield::none(4), Extensions::OURS);
+            let outputs = stage.say([first.clone(), second]);
+            assert_eq!(closed(&outputs), []);
+            assert_eq!(stage.swarm.snapshot(stage.now).peers[0].pieces_have, pieces);
         }
     }
+}
+
+#[test]
+fn late_bitfields_without_news_are_a_flood() {
+    let mut stage = stage(Bitfield::none(4), Extensions::OURS);
+    for _ in 0..CONTROL_BURST / 2 {
+        assert_eq!(closed(&stage.say([bits(0x80), bits(0x40)])), []);
+    }
+    check(
+        &stage.say([bits(0x80), bits(0x40)]),
+        PeerMisbehaved::ControlFlood,
+    );
 }
 
 #[test]
