@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
 use crate::tree::Node;
 
@@ -55,7 +54,7 @@ impl<'v> Value<'v> {
     /// Appends the canonical bytes.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Int(value) => put(out, format_args!("i{value}e")),
+            Self::Int(value) => put_int(out, *value),
             Self::Bytes(bytes) => put_bytes(out, bytes),
             Self::Raw(encoding) => out.extend_from_slice(encoding),
             Self::List(items) => {
@@ -95,12 +94,34 @@ impl<'v> Value<'v> {
 }
 
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put(out, format_args!("{}:", bytes.len()));
+    put_decimal(out, bytes.len() as u64);
+    out.push(b':');
     out.extend_from_slice(bytes);
 }
 
-pub(crate) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a Vec takes every write");
+pub(crate) fn put_int(out: &mut Vec<u8>, value: i64) {
+    out.push(b'i');
+    if value < 0 {
+        out.push(b'-');
+    }
+    put_decimal(out, value.unsigned_abs());
+    out.push(b'e');
+}
+
+/// The digits. By hand: through `fmt` a value takes twice as long.
+fn put_decimal(out: &mut Vec<u8>, mut value: u64) {
+    // As many as `u64::MAX` has.
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(value % 10).expect("a digit");
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 fn bytes_length(bytes: &[u8]) -> usize {

@@ -1,6 +1,6 @@
 //! What must hold of any bytes. BEP 3. The fuzz target and the corpus test call it.
 
-use crate::encode::{put, put_bytes};
+use crate::encode::{put_bytes, put_int};
 use crate::{Kind, Node, Options, ParseError, Step, Tree, parse_prefix};
 
 /// Parses `data` in every mode and asserts what the crate promises.
@@ -56,7 +56,7 @@ pub fn encode(node: Node<'_, '_>) -> Vec<u8> {
         match step {
             Step::Leave(_) => out.push(b'e'),
             Step::Enter(node) => match (node.as_int(), node.as_bytes()) {
-                (Some(value), _) => put(&mut out, format_args!("i{value}e")),
+                (Some(value), _) => put_int(&mut out, value),
                 (_, Some(bytes)) => put_bytes(&mut out, bytes),
                 _ => out.push(if node.kind() == Kind::List {
                     b'l'

@@ -131,17 +131,32 @@ impl Bitfield {
 
     /// The numbers of the pieces in it, ascending.
     pub fn ones(&self) -> impl Iterator<Item = u32> + '_ {
-        self.bits
-            .iter_ones()
-            .map(|index| u32::try_from(index).expect("made from a u32"))
+        places(self.as_wire(), 0)
     }
 
     /// The numbers of the pieces not in it, ascending.
     pub fn zeros(&self) -> impl Iterator<Item = u32> + '_ {
-        self.bits
-            .iter_zeros()
-            .map(|index| u32::try_from(index).expect("made from a u32"))
+        let pieces = self.pieces();
+        places(self.as_wire(), u64::MAX).take_while(move |&place| place < pieces)
     }
+}
+
+/// Where the bits are that differ from those of `unlike`, 64 of them a step; behind the last piece
+/// too. The iterators of `bitvec` take twice as long.
+fn places(bytes: &[u8], unlike: u64) -> impl Iterator<Item = u32> + '_ {
+    let words = bytes.chunks(8).map(move |bytes| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_be_bytes(word) ^ unlike
+    });
+    words.zip((0..).step_by(64)).flat_map(|(mut word, start)| {
+        std::iter::from_fn(move || {
+            let place = word.leading_zeros();
+            // Of 64 zeros there is no first one.
+            word &= !(1u64 << 63).checked_shr(place)?;
+            Some(start + place)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -196,7 +211,10 @@ mod tests {
             }
             prop_assert_eq!(Bitfield::from_wire(bits.as_wire(), pieces), Ok(bits.clone()));
             prop_assert_eq!(bits.count() as usize, bools.iter().filter(|has| **has).count());
-            prop_assert_eq!(bits.ones().count() + bits.zeros().count(), bools.len());
+            let bools = &bools;
+            let those = |wanted| (0..pieces).filter(move |&n| bools[n as usize] == wanted);
+            prop_assert!(bits.ones().eq(those(true)), "{:?}", bits);
+            prop_assert!(bits.zeros().eq(those(false)), "{:?}", bits);
         }
     }
 }
