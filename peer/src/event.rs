@@ -1,7 +1,8 @@
 //! News of one torrent for people and programs, and the board it is posted on.
 //!
-//! A reader that is slow loses old news and delays nobody. What happens once (checked, complete,
-//! stopped, failed) is never lost, and is told to readers that come later too.
+//! A reader that is slow loses old news and delays nobody. The first reader is told everything, even
+//! what happened before it came. What happens once (checked, complete, stopped, failed) is never
+//! lost, and is told to readers that come later too.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -79,7 +80,8 @@ impl Event {
     }
 }
 
-/// Reads the news of one torrent, from now on; what lasts also from before.
+/// Reads the news of one torrent: the first reader all of it, later ones from now on, and what lasts
+/// also from before.
 pub struct Events {
     reader: Arc<Reader>,
 }
@@ -157,11 +159,24 @@ pub(crate) struct Board {
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
     readers: Vec<Weak<Reader>>,
+    /// For the first who reads: a torrent begins before anyone can have asked for its news.
+    first: Option<Arc<Reader>>,
     lasting: Vec<Event>,
     last: Option<TorrentSnapshot>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let first = Arc::new(Reader::default());
+        Self {
+            readers: vec![Arc::downgrade(&first)],
+            first: Some(first),
+            lasting: Vec::new(),
+            last: None,
+        }
+    }
 }
 
 impl Board {
@@ -198,8 +213,11 @@ impl Board {
     }
 
     pub(crate) fn read(&self) -> Events {
-        let reader = Arc::new(Reader::default());
         let mut inner = self.lock();
+        if let Some(reader) = inner.first.take() {
+            return Events { reader };
+        }
+        let reader = Arc::new(Reader::default());
         for event in &inner.lasting {
             reader.push(event.clone());
         }
@@ -245,8 +263,20 @@ mod tests {
     }
 
     #[test]
+    fn first_reader_is_told_what_happened_before_it_came() {
+        let board = Board::default();
+        board.post(checking(1));
+        board.post(Event::Complete);
+        let mut events = board.read();
+        board.post(checking(2));
+        let found: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+        assert_eq!(found, [checking(1), Event::Complete, checking(2)]);
+    }
+
+    #[test]
     fn late_reader_is_told_what_lasts_and_then_the_end() {
         let board = Board::default();
+        let _first = board.read();
         board.post(checking(1));
         board.post(Event::Complete);
         board.post(Event::Complete);
@@ -263,6 +293,7 @@ mod tests {
     #[test]
     fn readers_that_are_gone_cost_nothing() {
         let board = Board::default();
+        drop(board.read());
         drop(board.read());
         board.post(checking(1));
         assert!(board.lock().readers.is_empty());

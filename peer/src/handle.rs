@@ -86,8 +86,9 @@ impl Handle {
         }
     }
 
-    /// News from now on. What happens once (checked, complete, stopped, failed) is told even when
-    /// it happened before, and never lost; other news is dropped, oldest first, when nobody reads.
+    /// News: the first who asks is told all of it from the start, others from now on. What happens
+    /// once (checked, complete, stopped, failed) is told even when it happened before, and never
+    /// lost; other news is dropped, oldest first, when nobody reads.
     #[must_use]
     pub fn events(&self) -> Events {
         self.board.read()
