@@ -137,6 +137,14 @@ fn open(
         arrivals: arrivals.clone(),
     };
     start.doors.open(start.torrent.info_hash, door);
+    // Only now: who hears of it may connect at once.
+    start.board.post(Event::Checked {
+        have: have.count(),
+        pieces: have.pieces(),
+    });
+    if have.is_full() {
+        start.board.post(Event::Complete);
+    }
     let disk = TorrentDisk::new(start.storage.clone(), notes.clone(), start.lanes.clone());
     Live::new(start, notes, to_torrent, inbox, arrivals, disk, have)
 }
@@ -203,13 +211,6 @@ fn begin_check(start: &Start, notes: &Arc<Mailbox<Note>>, done: &Arc<AtomicU64>,
 fn judge(start: &Start, have: Bitfield) -> Result<Bitfield, Failure> {
     if let Some(error) = start.unwritable.clone().filter(|_| !have.is_full()) {
         return Err(Failure::Storage(error));
-    }
-    start.board.post(Event::Checked {
-        have: have.count(),
-        pieces: have.pieces(),
-    });
-    if have.is_full() {
-        start.board.post(Event::Complete);
     }
     Ok(have)
 }

@@ -175,6 +175,27 @@ fn strangers_and_garbage_are_turned_away_unanswered() {
 }
 
 #[test]
+fn peers_can_connect_as_soon_as_complete_is_told() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        write_files(dir.path(), "t", &[20_000], 9);
+        let torrent = torrent(&dir.path().join("t"), 16 << 10, &[]);
+        let engine = engine();
+        for _ in 0..200 {
+            let handle = engine
+                .add(torrent.clone(), config(dir.path(), &[]))
+                .unwrap();
+            assert!(handle.wait_complete().await);
+            let mut peer = greet(engine.local_addrs()[0], torrent.info_hash).await;
+            let answer = peer.read_exact(&mut [0; 68]).await;
+            assert!(answer.is_ok(), "turned away");
+            handle.stop().await;
+        }
+        engine.stop(LONG).await;
+    });
+}
+
+#[test]
 fn stop_closes_what_is_open_and_drop_does_too() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
