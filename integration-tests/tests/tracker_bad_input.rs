@@ -169,7 +169,11 @@ fn two_hundred_half_open_connections_keep_nobody_out() {
     let tracker = TestTracker::start();
     let open = |number: usize| {
         let mut stream = TcpStream::connect(tracker.address()).unwrap();
-        let begun: &[u8] = if number.is_multiple_of(2) { b"" } else { b"GET /ann" };
+        let begun: &[u8] = if number.is_multiple_of(2) {
+            b""
+        } else {
+            b"GET /ann"
+        };
         stream.write_all(begun).unwrap();
         stream
     };

@@ -23,7 +23,7 @@ use shoal_swarm::io::PeerKey;
 use shoal_wire::{DecodeError, Decoder, Message};
 
 use crate::limits::{BATCH_MESSAGES_MAX, READS_IN_A_ROW_MAX, WRITE_SLICES_MAX};
-use crate::outbox::{Item, Outbox};
+use crate::outbox::{Closed, Item, Outbox};
 use crate::tasks::panic_text;
 use crate::transport::{Pool, ReceiveBuffer};
 
@@ -202,13 +202,8 @@ async fn send(
 ) -> Unending {
     let mut queue = VecDeque::new();
     loop {
-        poll_fn(|cx| {
-            if outbox.is_closed() {
-                return Poll::Ready(Err(End::Closed));
-            }
-            outbox.poll_take(cx, &mut queue).map(Ok)
-        })
-        .await?;
+        let taken = poll_fn(|cx| outbox.poll_take(cx, &mut queue)).await;
+        taken.map_err(|Closed| End::Closed)?;
         if outbox.wants_read() {
             surroundings.read_for(outbox);
         }
@@ -236,7 +231,9 @@ async fn write(
         let used = gather(queue, &mut slices);
         let result = Pin::new(&mut stream).poll_write_vectored(cx, &slices[..used]);
         if result.is_pending() {
-            outbox.listen(cx);
+            if let Err(Closed) = outbox.listen(cx) {
+                return Poll::Ready(Err(End::Closed));
+            }
             outbox.pulse.stalled(Some(Instant::now()));
         }
         Poll::Ready(ready!(result).map_err(End::Socket))

@@ -1,8 +1,8 @@
 //! News of one torrent for people and programs, and the board it is posted on.
 //!
-//! A reader that is slow loses old news and delays nobody. The first reader is told everything, even
-//! what happened before it came. What happens once (checked, complete, stopped, failed) is never
-//! lost, and is told to readers that come later too.
+//! A reader that is slow loses old news and delays nobody. The first reader is told everything,
+//! even what happened before it came. What happens once (checked, complete, stopped, failed) is
+//! never lost, and is told to readers that come later too.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -80,8 +80,8 @@ impl Event {
     }
 }
 
-/// Reads the news of one torrent: the first reader all of it, later ones from now on, and what lasts
-/// also from before.
+/// Reads the news of one torrent: the first reader all of it, later ones from now on, and what
+/// lasts also from before.
 pub struct Events {
     reader: Arc<Reader>,
 }

@@ -39,6 +39,10 @@ pub(crate) enum Item {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
+/// The torrent wants the connection to end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
 /// One connection as the torrent and the disk see it.
 pub(crate) struct Outbox {
     /// Which connection.
@@ -170,8 +174,16 @@ impl Outbox {
     }
 
     /// Moves all that is ready behind what is in `into`; sleeps when there is nothing.
-    pub(crate) fn poll_take(&self, cx: &Context<'_>, into: &mut VecDeque<Item>) -> Poll<()> {
+    pub(crate) fn poll_take(
+        &self,
+        cx: &Context<'_>,
+        into: &mut VecDeque<Item>,
+    ) -> Poll<Result<(), Closed>> {
         let mut state = self.lock();
+        // Under the lock: whoever closes the box from here on finds the waker.
+        if self.is_closed() {
+            return Poll::Ready(Err(Closed));
+        }
         if state.ready.is_empty() {
             if state.reading && !state.idle {
                 // The socket was faster than the disk: read further ahead.
@@ -185,12 +197,17 @@ impl Outbox {
         state.control_bytes = 0;
         state.ready_block_bytes = 0;
         state.ready_blocks = 0;
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 
     /// Lets [`close`](Self::close) and [`shrink`](Self::shrink) wake this task.
-    pub(crate) fn listen(&self, cx: &Context<'_>) {
-        self.lock().listen(cx);
+    pub(crate) fn listen(&self, cx: &Context<'_>) -> Result<(), Closed> {
+        let mut state = self.lock();
+        if self.is_closed() {
+            return Err(Closed);
+        }
+        state.listen(cx);
+        Ok(())
     }
 
     /// Notes blocks that left; true when nobody has collected the ones before.
@@ -394,6 +411,19 @@ mod tests {
         let data = Bytes::from_static(&[0; BLOCK_LENGTH as usize]);
         outbox.fill(unread.into_iter().map(|block| (block, data.clone())));
         count
+    }
+
+    #[test]
+    fn connection_does_not_sleep_on_a_box_that_was_closed_before() {
+        let outbox = outbox();
+        let cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll_take(&cx, &mut VecDeque::new()).is_pending());
+        assert_eq!(outbox.listen(&cx), Ok(()));
+        // It looked, found the box open, and was about to sleep: nobody would wake it.
+        outbox.close();
+        let taken = outbox.poll_take(&cx, &mut VecDeque::new());
+        assert_eq!(taken, Poll::Ready(Err(Closed)));
+        assert_eq!(outbox.listen(&cx), Err(Closed));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Disk threads against real storage: order, bounds, answers.
+
 use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
