@@ -225,16 +225,18 @@ fn room_that_is_used_up_is_told_and_nothing_is_lost() {
     content.assert_identical(dir.path());
 }
 
-/// A file system of one MiB, where the system lets us have one without asking anybody.
+/// A file system of a few MiB, where the system lets us have one without asking anybody.
 #[test]
 fn full_disk_is_told_and_the_download_goes_on_when_there_is_room() {
     let content = Content::single(2 << 20);
     let seeder = TestPeer::seeder(&content).start();
     let dir = tempfile::tempdir().unwrap();
     // The shell reads the lines too, and makes room when the first failure is told.
-    let script = "mount -t tmpfs -o size=1m shoal \"$1\" && \"$0\" \"$2\" \"$1\" \"$3\" | \
+    let script = "mount -t tmpfs -o size=4m shoal \"$1\" && \
+                  head -c 3000000 /dev/zero > \"$1/ballast\" && \
+                  \"$0\" \"$2\" \"$1\" \"$3\" | \
                   while read -r line; do echo \"$line\"; case \"$line\" in \
-                  'disk failed'*) mount -o remount,size=8m \"$1\";; esac; done";
+                  'disk failed'*) rm -f \"$1/ballast\";; esac; done";
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "sh", "-c", script, PROGRAM]);
     command.arg(dir.path()).arg(content.torrent_file());
