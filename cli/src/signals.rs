@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_std::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::error::EXIT_INTERRUPTED;
@@ -27,6 +27,8 @@ impl Interrupt {
     /// # Errors
     /// The system's, when it allows no handlers.
     pub(crate) fn listen(last_words: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        // A write above the limit of file sizes shall be an error, not the end.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let flag = Arc::new(AtomicBool::new(false));
         let (ask, asked) = bounded(1);
