@@ -37,6 +37,9 @@ pub(crate) enum Error {
     /// A folder stands where the .torrent should go.
     #[error("{0} is a folder; -o FILE names the .torrent to write")]
     OutputIsFolder(PathBuf),
+    /// The .torrent would replace a file that it is about.
+    #[error("{0} is part of the content and is not replaced; -o FILE names the .torrent to write")]
+    OutputIsContent(PathBuf),
     /// A device or the like stands where the .torrent should go.
     #[error("{0} is no ordinary file and is not replaced; -o FILE names the .torrent to write")]
     OutputIsSpecial(PathBuf),

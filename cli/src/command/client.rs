@@ -51,6 +51,8 @@ struct Config {
     dir: PathBuf,
     exit_when_complete: bool,
     with_pieces: bool,
+    /// Nobody is named who could know peers.
+    is_alone: bool,
     mode: Mode,
 }
 
@@ -73,7 +75,9 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         download_bytes_per_s: args.max_download.map(|rate| rate.0),
         ..TorrentConfig::default()
     };
+    let has_tracker = !args.no_tracker && torrent.trackers().next().is_some();
     let config = Config {
+        is_alone: !has_tracker && args.peers.is_empty(),
         torrent,
         port: args.port,
         dir,
@@ -106,7 +110,15 @@ async fn serve(
         exit_when_complete: config.exit_when_complete,
     };
     let mut view = View::new(config.mode, &config.torrent, config.with_pieces);
-    let end = match view.started(port, &config.dir) {
+    let alone = "nobody is asked for peers: no tracker is used, and no --peer ADDRESS:PORT given; \
+                 only who connects to us is served";
+    let told = view
+        .started(port, &config.dir)
+        .and_then(|()| match config.is_alone {
+            true => view.warn(alone),
+            false => Ok(()),
+        });
+    let end = match told {
         Ok(()) => client.watch(&mut view, interrupt).await,
         Err(error) => Err(Error::Output(error)),
     };

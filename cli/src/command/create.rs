@@ -84,6 +84,9 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         .output
         .unwrap_or_else(|| PathBuf::from(format!("{}.torrent", plan.name())));
     check_output(&output, args.force)?;
+    if is_content(&output, &args.path, &plan) {
+        return Err(Error::OutputIsContent(output));
+    }
 
     let mode = Mode::pick(args.json);
     let piece_length = piece_length.unwrap_or_else(|| piece_length_for(plan.total()));
@@ -122,6 +125,21 @@ fn hash(
         };
         plan.hash(piece_length, threads, &progress, interrupt.flag())
     })
+}
+
+/// Whether the output is a file that the torrent is about, by whatever name.
+fn is_content(output: &Path, path: &Path, plan: &Plan) -> bool {
+    let (Ok(output), Ok(root)) = (output.canonicalize(), path.canonicalize()) else {
+        return false;
+    };
+    let Ok(below) = output.strip_prefix(&root) else {
+        return false;
+    };
+    let named = Path::new(plan.name()).join(below);
+    // Compared by components: joining nothing leaves a slash at the end.
+    plan.files()
+        .iter()
+        .any(|file| named.components().eq(file.path.as_path().components()))
 }
 
 /// Refuses before the work what would be refused after it.

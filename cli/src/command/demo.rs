@@ -67,6 +67,19 @@ pub(crate) enum DemoError {
         /// The first byte that differs, or where the shorter one ends.
         at: u64,
     },
+    /// The copies would not fit.
+    #[error(
+        "{needed} are needed in {path} and {free} are free; choose a smaller --size, or set TMPDIR",
+        needed = Bytes(*needed), path = path.display(), free = Bytes(*free)
+    )]
+    Room {
+        /// Bytes of all copies.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// Where.
+        path: PathBuf,
+    },
     /// The folder, a file or a process could not be made.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -99,6 +112,10 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Error> {
         return Err(UsageError::DemoSize.into());
     }
     let folder = Folder::new(args.keep)?;
+    check_room(
+        folder.path(),
+        args.size.0.saturating_mul(u64::from(args.peers) + 1),
+    )?;
     let (family, news) = Family::new(folder.path());
     let interrupt = Interrupt::listen({
         let (family, folder) = (family.killer(), folder.path().to_owned());
@@ -129,6 +146,18 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Error> {
         Err(_) if demo.interrupt.is_raised() => Err(Error::Interrupted),
         result => result,
     }
+}
+
+/// Refuses what the disk could not hold, before a byte is written.
+fn check_room(path: &Path, needed: u64) -> Result<(), DemoError> {
+    let disk = rustix::fs::statvfs(path).map_err(io::Error::from);
+    let disk = disk.map_err(DemoError::io("look at", path))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if needed <= free {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(DemoError::Room { needed, free, path })
 }
 
 /// A demo that runs.

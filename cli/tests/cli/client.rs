@@ -152,6 +152,30 @@ fn dead_tracker_is_a_warning() {
 }
 
 #[test]
+fn client_that_asks_nobody_says_so() {
+    let folder = Folder::new();
+    folder.torrent("a", 10);
+    let line = [
+        "client",
+        "a.torrent",
+        "0",
+        "--no-tracker",
+        "--exit-when-complete",
+        "--json",
+    ];
+    let ended = folder.run(line);
+    let events = ended.events("client");
+    let warning = events
+        .iter()
+        .find(|event| event["event"] == "warning")
+        .unwrap();
+    assert!(
+        warning["message"].as_str().unwrap().contains("--peer"),
+        "{warning}"
+    );
+}
+
+#[test]
 fn taken_port_is_named_with_what_to_do() {
     let folder = Folder::new();
     folder.torrent("a", 10);

@@ -121,6 +121,21 @@ fn nothing_is_overwritten_without_force() {
 }
 
 #[test]
+fn content_is_never_replaced_by_its_torrent() {
+    let folder = Folder::new();
+    let bytes = folder.file("a", 10);
+    fs::create_dir(folder.join("album")).unwrap();
+    let song = folder.file("album/song", 20);
+    for (content, output) in [("a", "a"), ("a", "./album/../a"), ("album", "album/song")] {
+        let ended = folder.run(["create", content, TRACKER, "-o", output, "--force"]);
+        ended.failed(1, &[output, "part of the content", "-o FILE"]);
+    }
+    assert_eq!(fs::read(folder.join("a")).unwrap(), bytes);
+    assert_eq!(fs::read(folder.join("album/song")).unwrap(), song);
+    folder.done(["create", "album", TRACKER, "-o", "album/new"]);
+}
+
+#[test]
 fn same_content_gives_the_same_bytes_without_a_date() {
     let folder = Folder::new();
     folder.file("a", 100_000);

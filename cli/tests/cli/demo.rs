@@ -18,6 +18,14 @@ fn all_copies_are_identical_and_nothing_stays() {
 }
 
 #[test]
+fn size_that_does_not_fit_is_refused_before_anything_is_written() {
+    let folder = Folder::new();
+    let ended = folder.run(["demo", "--size", "1000000TB"]);
+    ended.failed(1, &["needed", "free", "--size"]);
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
+}
+
+#[test]
 fn folder_is_kept_when_asked_for() {
     let folder = Folder::new();
     let said = folder.done(["demo", "--size", "100kB", "--peers", "1", "--keep"]);

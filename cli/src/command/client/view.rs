@@ -311,7 +311,7 @@ impl View {
         self.warn(&format!("tracker {url}: {complaint}"))
     }
 
-    fn warn(&self, message: &str) -> io::Result<()> {
+    pub(super) fn warn(&self, message: &str) -> io::Result<()> {
         if self.mode == Mode::Json {
             return json::emit(&Told::Warning {
                 message: message.to_owned(),
