@@ -365,7 +365,8 @@ impl Files {
         while let Some(&file) = unsynced.written.last() {
             let synced = self.get(file, true).and_then(|fd| {
                 rustix::fs::fdatasync(&*fd)
-                    .map_err(|errno| self.at(file, Operation::Flush).failed(errno))
+                    .map_err(|errno| self.at(file, Operation::Flush).failed(errno))?;
+                self.check_in_place(file, &fd)
             });
             if !matches!(synced, Ok(()) | Err(StorageError::Gone(_))) {
                 return synced;
@@ -380,6 +381,19 @@ impl Files {
         }
         unsynced.created.clear();
         Ok(())
+    }
+
+    /// Whether what was written is still what its name leads to: durable bytes that no one can find
+    /// are lost.
+    fn check_in_place(&self, file: u32, fd: &OwnedFd) -> Result<(), StorageError> {
+        let (_, named) = self.open_regular(file, OFlags::RDONLY)?;
+        let at = || self.at(file, Operation::Flush);
+        let ours = rustix::fs::fstat(fd).map_err(|errno| at().failed(errno))?;
+        if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino) {
+            return Ok(());
+        }
+        self.suspect(file);
+        Err(at().gone())
     }
 
     /// Every folder above these files, relative, the chosen folder as the empty path.

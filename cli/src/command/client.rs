@@ -203,13 +203,19 @@ impl Client {
     }
 
     /// The last word: how it stands, and what it means.
-    async fn finish(self, view: &View, end: Result<(), Error>) -> Result<(), Error> {
+    async fn finish(mut self, view: &View, end: Result<(), Error>) -> Result<(), Error> {
         let snapshot: Option<TorrentSnapshot> = self.handle.snapshot().await;
         match end {
             Ok(()) => {}
             // Nobody reads any more, which asks for the end like a signal.
             Err(error) if error.is_reader_gone() => {}
             Err(error) => return Err(error),
+        }
+        // What was written could not be made durable, or is no longer there.
+        while let Some(event) = self.events.try_next() {
+            if let Event::Failed(failure) = event {
+                return Err(ClientError::from(failure).into());
+            }
         }
         match view.stopped(snapshot.as_ref(), self.complete) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

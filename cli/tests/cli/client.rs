@@ -186,6 +186,28 @@ fn taken_port_is_named_with_what_to_do() {
 }
 
 #[test]
+fn file_that_was_replaced_while_it_came_is_no_success() {
+    let folder = Folder::new();
+    folder.torrent("a", 3_000_000);
+    let (seeder, port) = seeder(&folder, "a.torrent");
+    let peer = format!("127.0.0.1:{port}");
+    let line = "client a.torrent 0 --no-tracker --json --max-download 1MB/s --dir there --peer";
+    let line = line
+        .split(' ')
+        .chain([peer.as_str(), "--exit-when-complete"]);
+    let mut leecher = folder.start(line);
+    while !fs::exists(folder.join("there/a")).unwrap() {
+        leecher.wait("progress");
+    }
+    fs::remove_file(folder.join("there/a")).unwrap();
+    fs::create_dir(folder.join("there/a")).unwrap();
+    let (code, events, said) = leecher.end();
+    assert_eq!(code, Some(1), "{events:?} {said}");
+    assert!(said.contains("there/a"), "{said}");
+    drop(seeder);
+}
+
+#[test]
 fn something_in_the_place_of_a_file_is_named() {
     let folder = Folder::new();
     folder.torrent("a", 10);

@@ -141,9 +141,11 @@ impl Live {
 
     /// Runs until it is stopped or fails, and keeps how things stood then.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
-        let ended = self.work().await;
+        let mut ended = self.work().await;
+        if ended.is_ok() {
+            ended = self.farewell().await.map_err(Failure::from);
+        }
         let state = if ended.is_ok() {
-            self.farewell().await;
             State::Stopped
         } else {
             State::Failed

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use shoal_storage::StorageError;
 use shoal_tracker::announcer::Input as TrackerInput;
 
 use super::Live;
@@ -16,7 +17,10 @@ use crate::note::Note;
 
 impl Live {
     /// Closes connections, makes the writes durable, tells the trackers. A second stop ends it.
-    pub(super) async fn farewell(&mut self) {
+    ///
+    /// # Errors
+    /// What was written is not durable, or is no longer where it was.
+    pub(super) async fn farewell(&mut self) -> Result<(), StorageError> {
         self.doors.close(self.handshake.info_hash);
         self.links.close_all();
         self.carry_out();
@@ -24,7 +28,7 @@ impl Live {
         self.shared.disk.flush();
         let began = Instant::now();
         let (half, limit) = (began + FAREWELL_TIME_MAX / 2, began + FAREWELL_TIME_MAX);
-        let (mut said, mut flushed) = (false, false);
+        let (mut said, mut flushed) = (false, None);
         loop {
             let now = Instant::now();
             let in_flight = |live: &Self| live.discovery.as_ref().map_or(0, Discovery::in_flight);
@@ -34,17 +38,18 @@ impl Live {
             }
             self.announce();
             let told = (said && in_flight(self) == 0) || limit <= now;
-            if told && flushed {
-                return;
+            if let Some(flushed) = flushed.take_if(|_| told) {
+                return flushed;
             }
             let until = [half, limit].into_iter().find(|&at| at > now);
             // A flush takes as long as it takes.
             let until = until.unwrap_or(now + FAREWELL_TIME_MAX);
             self.inbox.wait(until, false).await;
             if self.is_told_again() {
-                return;
+                return Ok(());
             }
-            flushed |= self.hear_the_last(Instant::now());
+            let heard = self.hear_the_last(Instant::now());
+            flushed = flushed.or(heard);
         }
     }
 
@@ -63,9 +68,9 @@ impl Live {
         false
     }
 
-    /// Takes what still comes in; true when all that was written is durable, or never will be.
-    fn hear_the_last(&mut self, now: Instant) -> bool {
-        let mut flushed = false;
+    /// Takes what still comes in; also whether all that was written is durable, once that is known.
+    fn hear_the_last(&mut self, now: Instant) -> Option<Result<(), StorageError>> {
+        let mut flushed = None;
         let mut notes = Vec::new();
         self.inbox.take_notes(&mut notes);
         for note in notes {
@@ -79,13 +84,9 @@ impl Live {
                         discovery.answered(now, tracker, url, result, &self.board);
                     }
                 }
-                Note::Disk(Answer::Flushed(result)) => {
-                    flushed = true;
-                    if let Err(error) = result {
-                        tracing::warn!("{error}");
-                    }
-                }
-                Note::Disk(Answer::Panicked(_)) => flushed = true,
+                Note::Disk(Answer::Flushed(result)) => flushed = Some(result),
+                // The thread has told of its panic itself.
+                Note::Disk(Answer::Panicked(_)) => flushed = Some(Ok(())),
                 // The swarm decides nothing any more.
                 _ => {}
             }
