@@ -4,7 +4,7 @@ default:
     @just --list
 
 # What every change must pass.
-check: fmt clippy test docs
+check: fmt clippy fuzz-check test docs
 
 fmt:
     cargo fmt --all -- --check
@@ -34,6 +34,10 @@ sim seed:
 # Many seeds, until the count is reached.
 sim-soak seeds="10000":
     SHOAL_SIM_SEEDS={{seeds}} cargo test --release -p shoal-swarm --test sim -- --nocapture
+
+# The fuzz targets still build, in the workspace of their own.
+fuzz-check:
+    cargo check --locked --manifest-path fuzz/Cargo.toml
 
 # Each fuzz target for a while; needs a nightly toolchain and cargo-fuzz.
 fuzz-smoke seconds="30":

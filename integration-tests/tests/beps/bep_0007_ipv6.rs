@@ -11,7 +11,8 @@ fn loopback() -> Option<SocketAddr> {
     let address = "[::1]:0".parse().unwrap();
     let here = TcpListener::bind(address).is_ok();
     if !here {
-        println!("no IPv6 on this machine: not tested");
+        assert!(std::env::var_os("CI").is_none(), "no IPv6 on this machine");
+        eprintln!("not tested here: no IPv6 on this machine");
     }
     here.then_some(address)
 }
