@@ -112,7 +112,7 @@ pub(crate) struct Create {
     /// Announce URLs (http, https or udp), each a tier of its own: the first is asked first
     #[structopt(value_name = "TRACKER_URL", required = true)]
     pub(crate) trackers: Vec<String>,
-    /// Writes here instead of <name>.torrent in the current folder
+    /// Writes here instead of `<name>.torrent` in the current folder
     #[structopt(short, long, value_name = "FILE", parse(from_os_str))]
     pub(crate) output: Option<PathBuf>,
     /// Overwrites a .torrent that is there already
@@ -160,7 +160,7 @@ pub(crate) struct Tracker {
     /// Serve these torrents and no others; without any, serve every info hash
     #[structopt(value_name = "TORRENT", parse(from_os_str))]
     pub(crate) torrents: Vec<PathBuf>,
-    /// Listen here: ADDRESS:PORT, [IPV6]:PORT or a port for all addresses; repeat for several
+    /// Listen here: ADDRESS:PORT, `[IPV6]:PORT` or a port for all addresses; repeat for several
     #[structopt(long, value_name = "ADDR", number_of_values = 1)]
     pub(crate) listen: Vec<String>,
     /// Seconds that clients are told to wait between announces
