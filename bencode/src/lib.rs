@@ -1,6 +1,6 @@
 //! Bencode, the encoding of BEP 3: a zero-copy parser into a borrowed tree, a canonical encoder.
 //!
-//! [`parse`] turns bytes into a [`Tree`] whose [`Node`]s know their exact span, so that an info
+//! [`parse()`] turns bytes into a [`Tree`] whose [`Node`]s know their exact span, so that an info
 //! hash is taken of the bytes that came and never of a re-encoding. [`Dict`]'s typed getters name
 //! the key that is missing or mistyped. [`Value`] is the other direction: what we build and send.
 //!
