@@ -1,4 +1,4 @@
-# The verbs of the project. CI calls only these. `just` lists them.
+# The verbs of the project; CI runs these and the README's two commands. `just` lists them.
 
 default:
     @just --list
