@@ -105,6 +105,25 @@ impl Folder {
         )
     }
 
+    /// The number of the mount's device.
+    pub(crate) fn device(&self) -> Result<u64, Errno> {
+        rustix::fs::fstat(&self.fd).map(|stat| stat.st_dev)
+    }
+
+    /// A new file in the folder that has no name, or has lost it again.
+    pub(crate) fn scratch_file(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        #[cfg(target_os = "linux")]
+        if let Ok(file) = rustix::fs::openat(&self.fd, ".", flags | OFlags::TMPFILE, FILE_MODE) {
+            return Ok(file);
+        }
+        let name = format!(".shoal-scratch-{}", std::process::id());
+        let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&self.fd, &*name, flags, FILE_MODE)?;
+        rustix::fs::unlinkat(&self.fd, &*name, AtFlags::empty())?;
+        Ok(file)
+    }
+
     /// Makes the entries of a folder durable; the path is relative, empty for the chosen folder.
     pub(crate) fn sync(&self, path: &str) -> Result<(), Errno> {
         if path.is_empty() {

@@ -1,8 +1,10 @@
-//! Bytes of files, through windows.
+//! Bytes of files, through windows or by calls.
 //!
 //! Cuts a range of a file where windows end, gets each window from the cache, and copies or lends
-//! what lies in it. Holds at most one window at a time. Knows which piece is held only as a proof.
+//! what lies in it; or has the bytes read and written without one. Holds at most one window at a
+//! time. Knows which piece is held only as a proof.
 
+use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,7 +12,9 @@ use bytes::Bytes;
 
 use crate::error::{Operation, StorageError};
 use crate::files::{Files, Version};
+use crate::limits::READ_CHUNK;
 use crate::map::{Lent, Purpose};
+use crate::method::Ways;
 use crate::pieces::{Reading, Writing};
 use crate::windows::{Key, Lease, Windows};
 
@@ -19,6 +23,7 @@ use crate::windows::{Key, Lease, Windows};
 pub(crate) struct Content {
     pub(crate) files: Files,
     pub(crate) windows: Arc<Windows>,
+    pub(crate) ways: Ways,
 }
 
 /// The part of a range that lies in one window.
@@ -31,17 +36,40 @@ struct Cut {
 }
 
 impl Content {
-    /// Writes all of `data`; `around` is the part of the file that will be written soon as well,
-    /// `data` included.
+    /// Writes the slices behind each other, `range` long in all; `around` is the part of the file
+    /// that will be written soon as well, `range` included.
     pub(crate) fn write(
         &self,
         file: u32,
+        range: Range<u64>,
+        slices: &mut [IoSlice<'_>],
+        around: &Range<u64>,
+        held: &Writing<'_>,
+    ) -> Result<(), StorageError> {
+        let version = self.files.allocate(file)?;
+        if self.ways.writes_mapped {
+            let mut offset = range.start;
+            for slice in slices.iter() {
+                self.copy_in(file, version, offset, slice, around, held)?;
+                offset += slice.len() as u64;
+            }
+        } else {
+            self.files.write_at(file, range, slices)?;
+        }
+        self.files.mark_written(file);
+        Ok(())
+    }
+
+    /// Writes `data` through windows.
+    fn copy_in(
+        &self,
+        file: u32,
+        version: Version,
         offset: u64,
         mut data: &[u8],
         around: &Range<u64>,
         held: &Writing<'_>,
     ) -> Result<(), StorageError> {
-        let version = self.files.allocate(file)?;
         for cut in self.cuts(offset..offset + data.len() as u64) {
             let lease = self.lease(file, cut.number, version)?;
             let around = self.within(cut.number, around);
@@ -56,11 +84,10 @@ impl Content {
             lease.mapping().copy_in(cut.range.start, now, held);
             data = rest;
         }
-        self.files.mark_written(file);
         Ok(())
     }
 
-    /// Gives the bytes of a range to `each`, window by window, in order.
+    /// Gives the bytes of a range to `each`, part by part, in order.
     pub(crate) fn read(
         &self,
         file: u32,
@@ -68,36 +95,65 @@ impl Content {
         held: &Reading<'_>,
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), StorageError> {
+        if !self.ways.reads_mapped {
+            return self.read_chunks(file, range, each);
+        }
         for cut in self.cuts(range) {
-            let lease = self.readable(file, &cut)?;
+            // No page behind it: they may be about to be written, and would be made twice.
+            let lease = self.readable(file, &cut, cut.bytes.end)?;
             each(lease.mapping().bytes(cut.range, held));
         }
         Ok(())
     }
 
-    /// The bytes of a range that lies in one window, without a copy while half of the windows are
-    /// not lent out yet; `None` when the range crosses windows. Their pages are present.
+    /// The same without a mapping.
+    fn read_chunks(
+        &self,
+        file: u32,
+        range: Range<u64>,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), StorageError> {
+        let left =
+            |at: u64| usize::try_from(range.end - at).map_or(READ_CHUNK, |n| n.min(READ_CHUNK));
+        let mut buffer = vec![0; left(range.start)];
+        let mut at = range.start;
+        while at < range.end {
+            let chunk = &mut buffer[..left(at)];
+            self.files.read_at(file, at, chunk)?;
+            each(chunk);
+            at += chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a range, in memory. Without a copy when they lie in one window and not half of
+    /// the windows are lent out yet; their pages are present then, and some more before
+    /// `ahead_end` may be.
     pub(crate) fn lend(
         &self,
         file: u32,
         range: Range<u64>,
+        ahead_end: u64,
         held: &Reading<'_>,
-    ) -> Result<Option<Bytes>, StorageError> {
-        let mut cuts = self.cuts(range);
-        let (Some(cut), None) = (cuts.next(), cuts.next()) else {
-            return Ok(None);
+    ) -> Result<Bytes, StorageError> {
+        let mut cuts = self.cuts(range.clone());
+        let (true, Some(cut), None) = (self.ways.reads_mapped, cuts.next(), cuts.next()) else {
+            let mut copy = Vec::with_capacity(in_window(&range, range.start).len());
+            self.read(file, range, held, |slice| copy.extend_from_slice(slice))?;
+            return Ok(copy.into());
         };
-        let mut lease = self.readable(file, &cut)?;
+        let mut lease = self.readable(file, &cut, ahead_end)?;
         if !lease.lend() {
-            let copied = Bytes::copy_from_slice(lease.mapping().bytes(cut.range, held));
-            return Ok(Some(copied));
+            return Ok(Bytes::copy_from_slice(
+                lease.mapping().bytes(cut.range, held),
+            ));
         }
         lease.mapping().touch(cut.range.clone(), held);
-        Ok(Some(Bytes::from_owner(Lent::new(lease, cut.range, held))))
+        Ok(Bytes::from_owner(Lent::new(lease, cut.range, held)))
     }
 
-    /// Gives the bytes of a long range to `use_bytes`, from a mapping of its own. False when the
-    /// file has become too short for it. The range is at most [`Windows::reservation_max`] long.
+    /// Gives the bytes of a long range to `use_bytes`, in one slice. False when the file has become
+    /// too short for it. The range is at most [`Windows::reservation_max`] long.
     pub(crate) fn read_once(
         &self,
         file: u32,
@@ -107,7 +163,14 @@ impl Content {
     ) -> Result<bool, StorageError> {
         // Declared first, so dropped last: the place is given back after the mapping is gone.
         let _place = self.windows.reserve(range.end - range.start);
-        let mapping = self.files.map(file, self.files.version(file), &range)?;
+        if !self.ways.reads_mapped {
+            let mut bytes = vec![0; in_window(&range, range.start).len()];
+            self.files.read_at(file, range.start, &mut bytes)?;
+            use_bytes(&bytes);
+            return Ok(true);
+        }
+        let version = self.files.version(file);
+        let mapping = self.files.map(file, version, &range, Purpose::Read)?;
         let length = mapping.length();
         if (length as u64) < range.end - range.start {
             return Ok(false);
@@ -121,7 +184,7 @@ impl Content {
     }
 
     /// The window of a cut, brought in for reading.
-    fn readable(&self, file: u32, cut: &Cut) -> Result<Lease, StorageError> {
+    fn readable(&self, file: u32, cut: &Cut, ahead_end: u64) -> Result<Lease, StorageError> {
         let mut lease = self.lease(file, cut.number, self.files.version(file))?;
         if cut.range.end > lease.mapping().length() {
             // The file may have grown since that window was mapped: one more look.
@@ -133,7 +196,10 @@ impl Content {
             let at = self.files.at(file, Operation::Read);
             return Err(at.span(cut.bytes.clone()).truncated());
         }
-        lease.window().make_readable(&cut.range).map_err(|errno| {
+        let ahead = ahead_end.saturating_sub(cut.number * self.windows.length());
+        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
+        let made = lease.window().make_readable(&cut.range, ahead);
+        made.map_err(|errno| {
             let bytes = cut.bytes.clone();
             self.files.diagnose(file, bytes, Operation::Read, errno)
         })?;
@@ -148,7 +214,12 @@ impl Content {
             number,
             state: version.0,
         };
-        let map = || self.files.map(file, version, &(begin..end));
+        let purpose = if self.ways.writes_mapped && version.is_allocated() {
+            Purpose::Write
+        } else {
+            Purpose::Read
+        };
+        let map = || self.files.map(file, version, &(begin..end), purpose);
         self.windows.lease(key, end - begin, map)
     }
 

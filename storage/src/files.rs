@@ -5,9 +5,11 @@
 //! call and not a fault; nothing is ever cut or removed. A file that vanished or shrank stays an
 //! error until [`Files::forget`], for what was verified in it is lost. Knows nothing of pieces.
 
+mod bytes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,16 +20,27 @@ use shoal_metainfo::Info;
 use crate::beneath::Folder;
 use crate::error::{At, Operation, StorageError};
 use crate::limits::FILES_OPEN_MAX;
-use crate::map::{Mapping, Purpose};
 
 /// The files and what is known of each.
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: Folder,
     info: Arc<Info>,
+    allocation: Allocation,
     states: Box<[State]>,
     open: Mutex<Open>,
     dirty: Mutex<Unsynced>,
+}
+
+/// Whether room on the disk is reserved before it is needed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Allocation {
+    /// For the whole file at its first write, where the file system can: a full disk shows at
+    /// once, and the file lies in few extents.
+    #[default]
+    Full,
+    /// For what is written: a full disk shows late.
+    Sparse,
 }
 
 /// What is known of one file.
@@ -62,14 +75,6 @@ impl Version {
     pub(crate) fn is_allocated(self) -> bool {
         self.0 % 2 == 1
     }
-
-    fn purpose(self) -> Purpose {
-        if self.is_allocated() {
-            Purpose::Write
-        } else {
-            Purpose::Read
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,11 +91,12 @@ fn length_of(stat: &Stat) -> u64 {
 }
 
 impl Files {
-    pub(crate) fn new(folder: Folder, info: Arc<Info>) -> Self {
+    pub(crate) fn new(folder: Folder, info: Arc<Info>, allocation: Allocation) -> Self {
         let states = info.files.iter().map(|_| State::default()).collect();
         Self {
             folder,
             info,
+            allocation,
             states,
             open: Mutex::default(),
             dirty: Mutex::default(),
@@ -241,7 +247,8 @@ impl Files {
             .map_err(|errno| self.at(file, Operation::Create).failed(errno))
     }
 
-    /// Reserves room for the whole file, once: the first write pays for all.
+    /// Gives the file its whole length, once, and room for all of it unless it shall be sparse:
+    /// the first write pays for all.
     ///
     /// # Errors
     /// [`StorageError::Full`] and all others of making a file; the next call tries again.
@@ -259,76 +266,23 @@ impl Files {
         let (fd, stat) = self.create(file)?;
         let length = self.length(file);
         let at = || self.at(file, Operation::Allocate).span(0..length);
-        match fallocate(&fd, length) {
-            Ok(()) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                let path = self.folder.path().display();
-                tracing::info!(%path, "no preallocation here: a full disk shows late");
-                if length_of(&stat) < length {
-                    rustix::fs::ftruncate(&fd, length).map_err(|errno| at().failed(errno))?;
+        let reserved = self.allocation == Allocation::Full
+            && match fallocate(&fd, length) {
+                Ok(()) => true,
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    let path = self.folder.path().display();
+                    tracing::info!(%path, "no preallocation here: a full disk shows late");
+                    false
                 }
-            }
-            Err(errno) => return Err(at().failed(errno)),
+                Err(errno) => return Err(at().failed(errno)),
+            };
+        if !reserved && length_of(&stat) < length {
+            rustix::fs::ftruncate(&fd, length).map_err(|errno| at().failed(errno))?;
         }
         self.keep(file, true, fd);
         // Length and blocks are news for the next flush, even if no byte follows.
         self.mark_written(file);
         Ok(state.now_allocated())
-    }
-
-    /// Maps a range of a file, as far as the file reaches.
-    ///
-    /// # Errors
-    /// [`StorageError::Truncated`] when the file ends before the range begins, or, once it was
-    /// allocated, anywhere before the end of the range.
-    pub(crate) fn map(
-        &self,
-        file: u32,
-        version: Version,
-        range: &Range<u64>,
-    ) -> Result<Mapping, StorageError> {
-        let at = || self.at(file, Operation::Map).span(range.clone());
-        let fd = self.get(file, version.is_allocated())?;
-        let stat = rustix::fs::fstat(&*fd).map_err(|errno| at().failed(errno))?;
-        if stat.st_nlink == 0 {
-            self.suspect(file);
-            return Err(at().gone());
-        }
-        let end = length_of(&stat).min(range.end);
-        if end <= range.start || (version.is_allocated() && end < range.end) {
-            return Err(at().truncated());
-        }
-        let length = usize::try_from(end - range.start).expect("a window fits in memory");
-        Mapping::new(fd.as_fd(), range.start, length, version.purpose())
-            .map_err(|errno| at().failed(errno))
-    }
-
-    /// Why a range could not be brought into memory.
-    pub(crate) fn diagnose(
-        &self,
-        file: u32,
-        range: Range<u64>,
-        operation: Operation,
-        errno: Errno,
-    ) -> StorageError {
-        let at = self.at(file, operation).span(range.clone());
-        let Ok(fd) = self.get(file, self.version(file).is_allocated()) else {
-            return at.failed(errno);
-        };
-        if rustix::fs::fstat(&*fd).is_ok_and(|stat| length_of(&stat) < range.end) {
-            self.suspect(file);
-            return at.truncated();
-        }
-        let is_full = || rustix::fs::fstatvfs(&*fd).is_ok_and(|disk| disk.f_bavail == 0);
-        if operation == Operation::Write && is_full() {
-            return at.full();
-        }
-        // A fault that is none of these is the device's.
-        at.failed(if errno == Errno::FAULT {
-            Errno::IO
-        } else {
-            errno
-        })
     }
 
     /// Notes that bytes were written; to be called after them.

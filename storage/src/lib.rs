@@ -5,11 +5,12 @@
 //!          which files? │   │ whose turn?         │
 //!             layout ◀──┘   └──▶ pieces ◀─────────┤
 //!                       │                         │
-//!                    content: bytes of files, window by window
+//!                    content: bytes of files, window by window or by calls (method)
 //!                       │            │
-//!      files: open, allocate     windows: cache with budgets
-//!             │                      │
-//!      beneath: one folder        map: all the `unsafe`
+//!      files: open, allocate,    windows: cache with budgets
+//!      write, read               │
+//!             │                  │
+//!      beneath: one folder    map: all the `unsafe`
 //! ```
 //! [`Storage`] is shared by disk threads in an [`Arc`](std::sync::Arc); calls block on page faults
 //! and the disk, so no executor thread makes them. What goes wrong is a [`StorageError`] that
@@ -54,11 +55,14 @@ mod files;
 mod layout;
 pub mod limits;
 mod map;
+mod method;
 mod pieces;
 mod report;
 mod storage;
 mod windows;
 
 pub use error::{Fault, Operation, StorageError};
+pub use files::Allocation;
+pub use method::{Method, UnknownMethod, Ways};
 pub use report::{FileReport, FileStatus};
 pub use storage::{Access, Options, Storage, Usage};

@@ -36,3 +36,10 @@ pub const CHECK_THREADS_MAX: usize = 64;
 
 /// Blocks whose digests are computed together. Ours: the lanes of the widest hash kernel.
 pub const DIGEST_BLOCKS: usize = 16;
+
+/// Slices that one call writes. Source: `IOV_MAX`, 1,024 on Linux, macOS and the BSDs.
+pub const WRITE_SLICES_MAX: usize = 1024;
+
+/// Bytes that are read at once where files are not mapped. Ours: what a processor's second cache
+/// holds, so that hashing finds them there.
+pub const READ_CHUNK: usize = 256 << 10;

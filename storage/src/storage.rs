@@ -3,6 +3,7 @@
 //! Blocks in, blocks out: finds their files, holds their piece, and moves the bytes. Who wants
 //! which block when is not known here.
 
+use std::io::IoSlice;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use shoal_metainfo::{Block, FileEntry, Info, PieceIndex};
 use crate::beneath::Folder;
 use crate::content::Content;
 use crate::error::{At, Operation, StorageError};
-use crate::files::Files;
+use crate::files::{Allocation, Files};
 use crate::layout::{Layout, Place, Span};
 use crate::limits::{DIGEST_BLOCKS, WINDOW_BYTES_MAX, WINDOWS_MAX};
+use crate::method::{Method, Ways};
 use crate::pieces::{Pieces, Reading};
 use crate::windows::Windows;
 
@@ -42,6 +44,10 @@ pub struct Options {
     pub window_bytes_max: u64,
     /// What may be done with the files.
     pub access: Access,
+    /// By which way bytes get to and from them.
+    pub method: Method,
+    /// Whether room for them is reserved.
+    pub allocation: Allocation,
 }
 
 impl Default for Options {
@@ -50,6 +56,8 @@ impl Default for Options {
             windows_max: WINDOWS_MAX,
             window_bytes_max: WINDOW_BYTES_MAX,
             access: Access::default(),
+            method: Method::default(),
+            allocation: Allocation::default(),
         }
     }
 }
@@ -84,13 +92,17 @@ impl Storage {
     pub fn open(dir: &Path, info: Arc<Info>, options: Options) -> Result<Self, StorageError> {
         let folder = Folder::open(dir, options.access == Access::ReadWrite)?;
         let windows = Windows::new(options.windows_max, options.window_bytes_max);
+        let ways = options
+            .method
+            .choose(&folder, options.access == Access::ReadWrite);
         let sizes = info.files.iter();
         let layout = Layout::new(sizes.map(|file| (file.length, file.is_on_disk())));
         Ok(Self {
             pieces: Pieces::new(info.geometry.pieces()),
             content: Content {
-                files: Files::new(folder, Arc::clone(&info)),
+                files: Files::new(folder, Arc::clone(&info), options.allocation),
                 windows: Arc::new(windows),
+                ways,
             },
             layout,
             access: options.access,
@@ -130,11 +142,13 @@ impl Storage {
         Ok(())
     }
 
-    /// Writes a block. It reaches the page cache here and the disk by itself, or with
-    /// [`Self::flush`].
-    ///
-    /// A verified piece is not overwritten: a late double of one of its blocks changes nothing.
-    /// Bytes for padding are dropped: padding is zeros, and the hash is of those.
+    /// By which ways bytes get to and from the files.
+    #[must_use]
+    pub fn ways(&self) -> Ways {
+        self.content.ways
+    }
+
+    /// Writes a block; as [`Self::write_run`] of one.
     ///
     /// # Errors
     /// [`StorageError`]; the block may be written in part then, and can be written again.
@@ -144,30 +158,50 @@ impl Storage {
             block.length() as usize,
             "not the bytes of block {block}"
         );
-        self.check_access(|| self.at_block(block, Operation::Write))?;
-        let Some(held) = self.pieces.write(block.piece()) else {
+        self.write_run(block.piece(), block.begin(), &[data])
+    }
+
+    /// Writes blocks that lie behind each other in one piece, from `begin` (bytes) on. They reach
+    /// the page cache here and the disk by themselves, or with [`Self::flush`].
+    ///
+    /// A verified piece is not overwritten: a late double of one of its blocks changes nothing.
+    /// Bytes for padding are dropped: padding is zeros, and the hash is of those.
+    ///
+    /// # Errors
+    /// [`StorageError`]; the blocks may be written in part then, and can be written again.
+    pub fn write_run(
+        &self,
+        piece: PieceIndex,
+        begin: u32,
+        blocks: &[&[u8]],
+    ) -> Result<(), StorageError> {
+        let whole = self.piece_range(piece);
+        let bytes: u64 = blocks.iter().map(|data| data.len() as u64).sum();
+        let start = whole.start + u64::from(begin);
+        let range = start..start + bytes;
+        assert!(range.end <= whole.end, "more bytes than piece {piece} has");
+        self.check_access(|| self.at_range(range.clone(), Operation::Write))?;
+        let Some(held) = self.pieces.write(piece) else {
             return Ok(());
         };
-        let range = self.range(block);
-        let piece_end = self.piece_range(block.piece()).end;
-        let mut before = u64::from(block.begin());
-        let mut data = data;
+        let mut before = u64::from(begin);
+        let mut data = Slices::new(blocks);
         for span in self.layout.spans(range) {
-            let (now, rest) = data.split_at(length(span));
+            let mut now = data.take(length(span));
             match span.place {
                 Place::File { file, offset } => {
-                    let after = piece_end - self.info.geometry.piece_begin(block.piece()) - before;
+                    let after = whole.end - whole.start - before;
                     let end = self.content.files.length(file).min(offset + after);
                     let around = offset.saturating_sub(before)..end;
-                    self.content.write(file, offset, now, &around, &held)?;
+                    let bytes = offset..offset + span.length;
+                    self.content.write(file, bytes, &mut now, &around, &held)?;
                 }
-                Place::Zeros if !is_zero(now) => {
-                    tracing::debug!(%block, "padding that is not zero: dropped");
+                Place::Zeros if !now.iter().all(|slice| is_zero(slice)) => {
+                    tracing::debug!(%piece, "padding that is not zero: dropped");
                 }
                 Place::Zeros => {}
             }
             before += span.length;
-            data = rest;
         }
         Ok(())
     }
@@ -185,11 +219,11 @@ impl Storage {
             && let Some(span) = self.layout.spans(range.clone()).next()
             && let Place::File { file, offset } = span.place
             && span.length == u64::from(block.length())
-            && let Some(bytes) = self
-                .content
-                .lend(file, offset..offset + span.length, &held)?
         {
-            return Ok(bytes);
+            // What lies behind this piece may be about to be written, and is left alone.
+            let ahead = self.piece_range(block.piece()).end - range.start;
+            let bytes = offset..offset + span.length;
+            return self.content.lend(file, bytes, offset + ahead, &held);
         }
         let mut copy = Vec::with_capacity(block.length() as usize);
         self.for_each_slice(range, &held, |slice| copy.extend_from_slice(slice))?;
@@ -319,8 +353,8 @@ impl Storage {
         }
     }
 
-    fn at_block(&self, block: Block, operation: Operation) -> At {
-        let mut spans = self.layout.spans(self.range(block));
+    fn at_range(&self, range: Range<u64>, operation: Operation) -> At {
+        let mut spans = self.layout.spans(range);
         let in_file = spans.find_map(|span| match span.place {
             Place::File { file, offset } => Some((file, offset..offset + span.length)),
             Place::Zeros => None,
@@ -330,6 +364,37 @@ impl Storage {
             || files.at(0, operation),
             |(file, bytes)| files.at(file, operation).span(bytes),
         )
+    }
+}
+
+/// Slices behind each other, given out by length.
+struct Slices<'a> {
+    rest: &'a [&'a [u8]],
+    /// Bytes of the first of them that are given out already.
+    used: usize,
+}
+
+impl<'a> Slices<'a> {
+    fn new(rest: &'a [&'a [u8]]) -> Self {
+        Self { rest, used: 0 }
+    }
+
+    fn take(&mut self, mut bytes: usize) -> Vec<IoSlice<'a>> {
+        let mut taken = Vec::with_capacity(self.rest.len());
+        while bytes > 0
+            && let Some((first, rest)) = self.rest.split_first()
+        {
+            let left = &first[self.used..];
+            if left.len() > bytes {
+                taken.push(IoSlice::new(&left[..bytes]));
+                self.used += bytes;
+                break;
+            }
+            taken.push(IoSlice::new(left));
+            bytes -= left.len();
+            (self.rest, self.used) = (rest, 0);
+        }
+        taken
     }
 }
 

@@ -278,16 +278,19 @@ impl Window {
         Ok(())
     }
 
-    /// Brings in the pages of `wanted`, not empty, and some behind it for reading, once.
-    pub(crate) fn make_readable(&self, wanted: &Range<usize>) -> Result<(), Errno> {
+    /// Brings in the pages of `wanted`, not empty, for reading, once, and some that lie behind it
+    /// before `ahead_end`.
+    pub(crate) fn make_readable(
+        &self,
+        wanted: &Range<usize>,
+        ahead_end: usize,
+    ) -> Result<(), Errno> {
         let missing = self.mask(wanted) & !self.readable.load(Ordering::Relaxed);
         if missing == 0 {
             return Ok(());
         }
-        let end = wanted
-            .end
-            .max(wanted.start + READ_AHEAD)
-            .min(self.mapping.length());
+        let ahead = ahead_end.min(wanted.start + READ_AHEAD);
+        let end = wanted.end.max(ahead.min(self.mapping.length()));
         let around = wanted.start / self.unit * self.unit..end;
         let mask = self.mask(&around);
         self.mapping.populate(around, Purpose::Read)?;
