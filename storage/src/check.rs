@@ -234,20 +234,17 @@ impl Check<'_> {
         let file_end = storage.content.files.length(file);
         let ahead = end..file_end.min(end + (end - offset));
         storage.content.files.read_ahead(file, ahead);
-        let mut digests = Vec::new();
-        let length = storage.info.geometry.full_piece_length() as usize;
-        let read = storage
-            .content
-            .read_once(file, offset..end, &held[0], |bytes| {
-                let pieces: Vec<&[u8]> = bytes.chunks(length).collect();
-                digests = hash_pieces(&pieces);
-            });
-        match read {
-            Ok(true) => {}
-            Ok(false) => digests.clear(),
-            Err(error) if error.is_absence() => digests.clear(),
+        // Declared first, so dropped last: the place is given back after the mapping is gone.
+        let _place = storage.content.windows.reserve(end - offset);
+        let digests = match storage.content.bring_in(file, offset..end) {
+            Ok(brought) => {
+                let length = storage.info.geometry.full_piece_length() as usize;
+                let pieces: Vec<_> = brought.bytes(&held[0]).chunks(length).collect();
+                hash_pieces(&pieces)
+            }
+            Err(error) if error.is_absence() => Vec::new(),
             Err(error) => return Err(error),
-        }
+        };
         for (number, (piece, held)) in self.all(run).zip(&held).enumerate() {
             let good = digests.get(number) == Some(&storage.info.piece_hash(piece));
             held.set_verified(good);

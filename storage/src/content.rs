@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::error::{Operation, StorageError};
 use crate::files::{Files, Version};
 use crate::limits::READ_CHUNK;
-use crate::map::{Lent, Purpose};
+use crate::map::{Lent, Mapping, Purpose};
 use crate::method::Ways;
 use crate::pieces::{Reading, Writing};
 use crate::windows::{Key, Lease, Windows};
@@ -24,6 +24,23 @@ pub(crate) struct Content {
     pub(crate) files: Files,
     pub(crate) windows: Arc<Windows>,
     pub(crate) ways: Ways,
+}
+
+/// Bytes that were brought into memory in one slice.
+#[derive(Debug)]
+pub(crate) enum Brought {
+    Mapped(Mapping),
+    Copied(Vec<u8>),
+}
+
+impl Brought {
+    /// All of them; they lie in pieces that are held.
+    pub(crate) fn bytes<'a>(&'a self, held: &'a Reading<'_>) -> &'a [u8] {
+        match self {
+            Self::Mapped(mapping) => mapping.bytes(0..mapping.length(), held),
+            Self::Copied(bytes) => bytes,
+        }
+    }
 }
 
 /// The part of a range that lies in one window.
@@ -152,35 +169,26 @@ impl Content {
         Ok(Bytes::from_owner(Lent::new(lease, cut.range, held)))
     }
 
-    /// Gives the bytes of a long range to `use_bytes`, in one slice. False when the file has become
-    /// too short for it. The range is at most [`Windows::reservation_max`] long.
-    pub(crate) fn read_once(
-        &self,
-        file: u32,
-        range: Range<u64>,
-        held: &Reading<'_>,
-        use_bytes: impl FnOnce(&[u8]),
-    ) -> Result<bool, StorageError> {
-        // Declared first, so dropped last: the place is given back after the mapping is gone.
-        let _place = self.windows.reserve(range.end - range.start);
+    /// Brings a range into memory in one slice, outside of the windows: whoever calls has a place
+    /// for it from [`Windows::reserve`].
+    pub(crate) fn bring_in(&self, file: u32, range: Range<u64>) -> Result<Brought, StorageError> {
         if !self.ways.reads_mapped {
             let mut bytes = vec![0; in_window(&range, range.start).len()];
             self.files.read_at(file, range.start, &mut bytes)?;
-            use_bytes(&bytes);
-            return Ok(true);
+            return Ok(Brought::Copied(bytes));
         }
         let version = self.files.version(file);
         let mapping = self.files.map(file, version, &range, Purpose::Read)?;
         let length = mapping.length();
         if (length as u64) < range.end - range.start {
-            return Ok(false);
+            let at = self.files.at(file, Operation::Read);
+            return Err(at.span(range).truncated());
         }
         mapping.read_in_sequence();
         mapping
             .populate(0..length, Purpose::Read)
             .map_err(|errno| self.files.diagnose(file, range, Operation::Read, errno))?;
-        use_bytes(mapping.bytes(0..length, held));
-        Ok(true)
+        Ok(Brought::Mapped(mapping))
     }
 
     /// The window of a cut, brought in for reading.

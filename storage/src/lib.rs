@@ -1,7 +1,7 @@
 //! The files of a torrent: blocks in, blocks out, through bounded windows of mapped memory.
 //!
 //! ```text
-//!             Storage (storage, report)        check (all cores)
+//!             Storage (storage, report)        check, verify
 //!          which files? │   │ whose turn?         │
 //!             layout ◀──┘   └──▶ pieces ◀─────────┤
 //!                       │                         │
@@ -59,6 +59,7 @@ mod method;
 mod pieces;
 mod report;
 mod storage;
+mod verify;
 mod windows;
 
 pub use error::{Fault, Operation, StorageError};
@@ -66,3 +67,4 @@ pub use files::Allocation;
 pub use method::{Method, UnknownMethod, Ways};
 pub use report::{FileReport, FileStatus};
 pub use storage::{Access, Options, Storage, Usage};
+pub use verify::Judged;

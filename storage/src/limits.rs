@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its source.
 
+use std::time::Duration;
+
 /// Longest window, bytes. Ours: 4 MiB: a map and an unmap cost some µs, so per MiB they vanish; a
 /// window kept for one 16 KiB block still wastes little.
 pub const WINDOW_LENGTH_MAX: u64 = 4 << 20;
@@ -43,3 +45,23 @@ pub const WRITE_SLICES_MAX: usize = 1024;
 /// Bytes that are read at once where files are not mapped. Ours: what a processor's second cache
 /// holds, so that hashing finds them there.
 pub const READ_CHUNK: usize = 256 << 10;
+
+/// Longest journal that is read, bytes. Ours: 2,097,152 pieces, 400,000 files and every block of
+/// 1 TiB unfinished take a third of it.
+pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of frames behind a snapshot, or as many as the snapshot has, before the next flush or tick
+/// writes a new snapshot. Ours: replayed in well under a millisecond.
+pub const JOURNAL_FRAMES_MIN: u64 = 64 << 10;
+
+/// How far ahead of now the journal says that files may be written. Ours: a disk thread may hang
+/// that long between asking and writing; also how long after a crash a change by others may pass
+/// for ours.
+pub const JOURNAL_LEASE: Duration = Duration::from_secs(30);
+
+/// What must be left of the lease when a write begins. Ours: half of it.
+pub const JOURNAL_LEASE_LEFT: Duration = Duration::from_secs(15);
+
+/// How far the times that a file system keeps may be from the clock. Ours: FAT keeps 2 seconds,
+/// and the kernel's coarse clock is some milliseconds late.
+pub const JOURNAL_TIME_SLACK: Duration = Duration::from_secs(2);

@@ -230,18 +230,6 @@ impl Storage {
         Ok(copy.into())
     }
 
-    /// Whether the piece has the torrent's hash. From then on it is a verified piece, or not.
-    ///
-    /// # Errors
-    /// [`StorageError`], as [`Self::read`]; the piece is not verified then.
-    pub fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError> {
-        let held = self.pieces.read(piece);
-        let digest = self.hash(piece, &held);
-        let verified = digest.as_ref().ok() == Some(&self.info.piece_hash(piece));
-        held.set_verified(verified);
-        digest.map(|_| verified)
-    }
-
     /// The SHA-1 of each block of the piece, in order: for finding which of them was bad.
     ///
     /// # Errors

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
-use shoal_storage::{Storage, StorageError};
+use shoal_storage::{Judged, Storage, StorageError};
 use shoal_swarm::io::Digest;
 
 /// The files of one torrent; every call may block. [`Storage`] has the words on each.
 pub(crate) trait Store: Send + Sync + 'static {
     fn prepare(&self) -> Result<(), StorageError>;
-    fn write(&self, block: Block, data: &[u8]) -> Result<(), StorageError>;
+    /// Blocks that lie behind each other in one piece.
+    fn write_run(&self, piece: PieceIndex, begin: u32, run: &[&[u8]]) -> Result<(), StorageError>;
     fn read(&self, block: Block) -> Result<Bytes, StorageError>;
     /// Whether each piece is good; several at once are hashed side by side.
-    fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError>;
+    fn verify_all(&self, pieces: Vec<PieceIndex>) -> Vec<Judged>;
     fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError>;
     fn flush(&self) -> Result<(), StorageError>;
     fn trim(&self);
@@ -22,16 +23,16 @@ impl Store for Storage {
         Self::prepare(self)
     }
 
-    fn write(&self, block: Block, data: &[u8]) -> Result<(), StorageError> {
-        Self::write(self, block, data)
+    fn write_run(&self, piece: PieceIndex, begin: u32, run: &[&[u8]]) -> Result<(), StorageError> {
+        Self::write_run(self, piece, begin, run)
     }
 
     fn read(&self, block: Block) -> Result<Bytes, StorageError> {
         Self::read(self, block)
     }
 
-    fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError> {
-        Self::verify(self, piece)
+    fn verify_all(&self, pieces: Vec<PieceIndex>) -> Vec<Judged> {
+        Self::verify_all(self, pieces)
     }
 
     fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_std::task;
 use shoal_metainfo::Geometry;
-use shoal_storage::{Options, Storage};
+use shoal_storage::{Judged, Options, Storage};
 
 use super::*;
 
@@ -57,8 +57,9 @@ impl Store for Faulty {
         self.did("prepare".to_owned())
     }
 
-    fn write(&self, block: Block, _: &[u8]) -> Result<(), StorageError> {
-        self.did(format!("write {block}"))
+    fn write_run(&self, piece: PieceIndex, begin: u32, run: &[&[u8]]) -> Result<(), StorageError> {
+        let bytes: usize = run.iter().map(|data| data.len()).sum();
+        self.did(format!("write {piece}: {bytes} bytes from {begin}"))
     }
 
     fn read(&self, block: Block) -> Result<Bytes, StorageError> {
@@ -66,10 +67,13 @@ impl Store for Faulty {
         Ok(Bytes::from(vec![0; block.length() as usize]))
     }
 
-    fn verify(&self, piece: PieceIndex) -> Result<bool, StorageError> {
-        assert_ne!(piece.get(), 13, "a bug, on purpose");
-        self.did(format!("verify {piece}"))?;
-        Ok(true)
+    fn verify_all(&self, pieces: Vec<PieceIndex>) -> Vec<Judged> {
+        let verify = |piece: PieceIndex| {
+            assert_ne!(piece.get(), 13, "a bug, on purpose");
+            let done = self.did(format!("verify {piece}"));
+            (piece, done.map(|()| true))
+        };
+        pieces.into_iter().map(verify).collect()
     }
 
     fn digests(&self, _: PieceIndex) -> Result<Vec<Digest>, StorageError> {
@@ -174,8 +178,36 @@ fn flush_comes_behind_everything() {
     bench.disk.flush();
     assert!(matches!(bench.answers(1)[..], [Answer::Flushed(Ok(()))]));
     let done = bench.store.done.lock().unwrap();
-    assert_eq!(done.len(), 12 * 4 + 1);
+    assert!(done.len() > 12, "{done:?}");
     assert_eq!(done.last().unwrap(), "flush");
+}
+
+#[test]
+fn blocks_of_a_batch_that_follow_each_other_are_written_together() {
+    let bench = bench(1, Faulty::new());
+    let jobs = [3, 0, 2, 0].map(|number| bench.write(5, number));
+    bench.push(5, jobs.into_iter().chain([bench.write(4, 1)]).collect());
+    bench.disk.flush();
+    assert!(matches!(bench.answers(1)[..], [Answer::Flushed(Ok(()))]));
+    let expect = [
+        "write 4: 16384 bytes from 16384",
+        "write 5: 16384 bytes from 0",
+        "write 5: 16384 bytes from 0",
+        "write 5: 32768 bytes from 32768",
+        "flush",
+    ];
+    assert_eq!(*bench.store.done.lock().unwrap(), expect);
+}
+
+#[test]
+fn every_block_of_a_run_that_failed_is_told() {
+    let bench = bench(1, Faulty::new());
+    bench.store.fails.store(true, Ordering::SeqCst);
+    bench.push(3, (0..3).map(|number| bench.write(3, number)).collect());
+    let answers = bench.answers(3);
+    let failed = |answer: &Answer| matches!(answer, Answer::Failed { .. });
+    assert!(answers.iter().all(failed), "{answers:?}");
+    assert_eq!(bench.store.injected.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What the disk threads do with their jobs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use shoal_metainfo::PieceIndex;
+use bytes::Bytes;
+use shoal_metainfo::{Block, PieceIndex};
 use shoal_storage::StorageError;
-use shoal_swarm::io::Verdict;
+use shoal_swarm::io::{Digest, Verdict};
 
 use super::lane::Lane;
 use super::{Answer, Deed, Job, TorrentDisk};
@@ -85,25 +86,20 @@ pub(super) fn write_all(lane: &Lane<Batch>) {
 /// Writes first, then verifies: a piece is not written to between its verification and the answer.
 fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
     let disk = &batch.disk;
-    let mut verify = Vec::new();
+    let mut writes = Vec::new();
+    let mut verify = BTreeMap::new();
     for job in batch.jobs {
         match job {
-            Job::Write { block, data } => {
-                if let Err(error) = disk.store.write(block, &data) {
-                    disk.spoiled().insert(block.piece(), batch.epoch);
-                    let deed = Deed::Write { block, data };
-                    answers.push(Note::Disk(Answer::Failed { error, deed }));
-                }
-            }
-            Job::Verify { piece, digests } => verify.push((piece, digests)),
+            Job::Write { block, data } => writes.push((block, data)),
+            Job::Verify { piece, digests } => *verify.entry(piece).or_default() |= digests,
             Job::Retry(deed) => {
+                disk.write(std::mem::take(&mut writes), batch.epoch, answers);
                 answers.push(Note::Disk(Answer::Retried(disk.retry(&deed))));
             }
         }
     }
-    for (piece, digests) in verify {
-        disk.verify(piece, digests, batch.epoch, answers);
-    }
+    disk.write(writes, batch.epoch, answers);
+    disk.verify(verify, batch.epoch, answers);
     if let Some(left) = batch.flush
         && left.fetch_sub(1, Ordering::SeqCst) == 1
     {
@@ -136,31 +132,62 @@ pub(super) fn read_all(lane: &Lane<ReadJob>) {
 }
 
 impl TorrentDisk {
-    fn verify(&self, piece: PieceIndex, digests: bool, epoch: u32, answers: &mut Vec<Note>) {
-        let spoiled = self.spoiled().remove(&piece) == Some(epoch);
-        let judged = if spoiled {
-            Ok((Verdict::Unknown, Vec::new()))
-        } else {
-            self.judge(piece, digests)
+    /// Writes the blocks, those that lie behind each other with one call. Of two for one place the
+    /// later one stays.
+    fn write(&self, mut writes: Vec<(Block, Bytes)>, epoch: u32, answers: &mut Vec<Note>) {
+        writes.sort_by_key(|(block, _)| (block.piece(), block.begin()));
+        let follows = |(a, _): &(Block, _), (b, _): &(Block, _)| {
+            a.piece() == b.piece() && a.begin() + a.length() == b.begin()
         };
-        let (verdict, blocks) = judged.unwrap_or_else(|error| {
-            let deed = Deed::Verify { piece };
-            answers.push(Note::Disk(Answer::Failed { error, deed }));
-            (Verdict::Unknown, Vec::new())
+        for run in writes.chunk_by(follows) {
+            let Some((first, _)) = run.first() else {
+                continue;
+            };
+            let slices: Vec<&[u8]> = run.iter().map(|(_, data)| &**data).collect();
+            let written = self.store.write_run(first.piece(), first.begin(), &slices);
+            let Err(error) = written else { continue };
+            self.spoiled().insert(first.piece(), epoch);
+            for (block, data) in run.iter().cloned() {
+                let error = error.clone();
+                let deed = Deed::Write { block, data };
+                answers.push(Note::Disk(Answer::Failed { error, deed }));
+            }
+        }
+    }
+
+    /// Judges the pieces, side by side; `true` asks for the digests of its blocks in any case.
+    fn verify(&self, mut all: BTreeMap<PieceIndex, bool>, epoch: u32, answers: &mut Vec<Note>) {
+        let answer = |piece, verdict, blocks| {
+            Note::Disk(Answer::Verified {
+                piece,
+                verdict,
+                blocks,
+            })
+        };
+        all.retain(|&piece, _| {
+            let spoiled = self.spoiled().remove(&piece) == Some(epoch);
+            if spoiled {
+                answers.push(answer(piece, Verdict::Unknown, Vec::new()));
+            }
+            !spoiled
         });
-        answers.push(Note::Disk(Answer::Verified {
-            piece,
-            verdict,
-            blocks,
-        }));
+        for (piece, good) in self.store.verify_all(all.keys().copied().collect()) {
+            let judged = good.and_then(|good| self.judge(piece, good, all[&piece]));
+            let (verdict, blocks) = judged.unwrap_or_else(|error| {
+                let deed = Deed::Verify { piece };
+                answers.push(Note::Disk(Answer::Failed { error, deed }));
+                (Verdict::Unknown, Vec::new())
+            });
+            answers.push(answer(piece, verdict, blocks));
+        }
     }
 
     fn judge(
         &self,
         piece: PieceIndex,
+        good: bool,
         digests: bool,
-    ) -> Result<(Verdict, Vec<[u8; 20]>), StorageError> {
-        let good = self.store.verify(piece)?;
+    ) -> Result<(Verdict, Vec<Digest>), StorageError> {
         let blocks = if digests || !good {
             self.store.digests(piece)?
         } else {
@@ -173,8 +200,13 @@ impl TorrentDisk {
     fn retry(&self, deed: &Deed) -> Result<(), StorageError> {
         self.store.prepare()?;
         match deed {
-            Deed::Write { block, data } => self.store.write(*block, data),
-            Deed::Verify { piece } => self.store.verify(*piece).map(drop),
+            Deed::Write { block, data } => {
+                self.store.write_run(block.piece(), block.begin(), &[data])
+            }
+            Deed::Verify { piece } => {
+                let judged = self.store.verify_all(vec![*piece]);
+                judged.into_iter().try_for_each(|(_, good)| good.map(drop))
+            }
             Deed::Read { block } => self.store.read(*block).map(drop),
         }
     }
