@@ -46,6 +46,11 @@ fuzz-smoke seconds="30":
 bench:
     cargo bench -p shoal-bench
 
+# Ours beside other clients in network namespaces, as root: `just compare --quick`, `just compare --help`.
+compare *ARGS:
+    cargo build --release
+    python3 bench/compare {{ARGS}}
+
 # The walk-through: a tracker and three clients on loopback.
 swarm:
     cargo run --release -- demo

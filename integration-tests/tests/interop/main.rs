@@ -4,6 +4,7 @@
 //! a missing one fails the test. `just interop` runs it; `cargo test --workspace` does not.
 
 mod clients;
+mod compare;
 mod net;
 
 use std::fs;
