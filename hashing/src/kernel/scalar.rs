@@ -1,13 +1,17 @@
-//! One piece after another, by the `sha1` crate: SHA instructions if there are any. FIPS 180-4.
+//! The `sha1` crate: one message at a time. FIPS 180-4.
+//!
+//! It looks for SHA instructions itself; elsewhere it is plain Rust.
 
-use sha1::Digest as _;
+use crate::block::{Block, State};
+use crate::drive::Compress;
 
-use crate::Digest;
+pub(crate) const LANES: usize = 1;
 
-pub(crate) fn hash_one(data: &[u8]) -> Digest {
-    sha1::Sha1::digest(data).into()
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scalar;
 
-pub(crate) fn hash_pieces(pieces: &[&[u8]]) -> Vec<Digest> {
-    pieces.iter().map(|piece| hash_one(piece)).collect()
+impl Compress<LANES> for Scalar {
+    fn compress(self, [state]: &mut [State; LANES], [run]: &[&[Block]; LANES]) {
+        sha1::block_api::compress(state, run);
+    }
 }
