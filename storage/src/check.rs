@@ -240,8 +240,13 @@ impl Check<'_> {
             Ok(brought) => {
                 let length = storage.info.geometry.full_piece_length() as usize;
                 let pieces: Vec<_> = brought.bytes(&held[0]).chunks(length).collect();
-                hash_pieces(&pieces)
+                let digests = hash_pieces(&pieces);
+                storage.content.check_whole(&brought).map(|()| digests)
             }
+            Err(error) => Err(error),
+        };
+        let digests = match digests {
+            Ok(digests) => digests,
             Err(error) if error.is_absence() => Vec::new(),
             Err(error) => return Err(error),
         };

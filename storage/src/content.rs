@@ -9,11 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 use crate::error::{Operation, StorageError};
 use crate::files::{Files, Version};
-use crate::limits::READ_CHUNK;
-use crate::map::{Lent, Mapping, Purpose};
+use crate::limits::{COPY_CHUNK, READ_CHUNK};
+use crate::map::{Lent, Own, Purpose};
 use crate::method::Ways;
 use crate::pieces::{Reading, Writing};
 use crate::windows::{Key, Lease, Windows};
@@ -29,15 +30,16 @@ pub(crate) struct Content {
 /// Bytes that were brought into memory in one slice.
 #[derive(Debug)]
 pub(crate) enum Brought {
-    Mapped(Mapping),
+    /// Of these bytes of that file.
+    Mapped(Own, u32, Range<u64>),
     Copied(Vec<u8>),
 }
 
 impl Brought {
-    /// All of them; they lie in pieces that are held.
+    /// All of them; they lie in pieces that are held. See [`Content::check_whole`].
     pub(crate) fn bytes<'a>(&'a self, held: &'a Reading<'_>) -> &'a [u8] {
         match self {
-            Self::Mapped(mapping) => mapping.bytes(0..mapping.length(), held),
+            Self::Mapped(own, ..) => own.bytes(held),
             Self::Copied(bytes) => bytes,
         }
     }
@@ -90,15 +92,11 @@ impl Content {
         for cut in self.cuts(offset..offset + data.len() as u64) {
             let lease = self.lease(file, cut.number, version)?;
             let around = self.within(cut.number, around);
-            lease
-                .window()
-                .make_writable(&cut.range, around)
-                .map_err(|errno| {
-                    let bytes = cut.bytes.clone();
-                    self.files.diagnose(file, bytes, Operation::Write, errno)
-                })?;
+            let made = lease.window().make_writable(&cut.range, around);
+            self.explain(file, &cut.bytes, Operation::Write, made)?;
             let (now, rest) = data.split_at(cut.range.len());
-            lease.mapping().copy_in(cut.range.start, now, held);
+            let copied = lease.mapping().copy_in(cut.range.start, now, held);
+            self.explain(file, &cut.bytes, Operation::Write, copied)?;
             data = rest;
         }
         Ok(())
@@ -115,10 +113,17 @@ impl Content {
         if !self.ways.reads_mapped {
             return self.read_chunks(file, range, each);
         }
+        let mut buffer = vec![0; in_window(&range, range.start).len().min(COPY_CHUNK)];
         for cut in self.cuts(range) {
             // No page behind it: they may be about to be written, and would be made twice.
             let lease = self.readable(file, &cut, cut.bytes.end)?;
-            each(lease.mapping().bytes(cut.range, held));
+            for at in cut.range.clone().step_by(COPY_CHUNK) {
+                let length = COPY_CHUNK.min(cut.range.end - at);
+                let copied = lease.mapping().copy_out(at, &mut buffer[..length], held);
+                self.explain(file, &cut.bytes, Operation::Read, copied)?;
+                self.check_end(file, &cut.bytes, buffer[length - 1])?;
+                each(&buffer[..length]);
+            }
         }
         Ok(())
     }
@@ -154,19 +159,40 @@ impl Content {
         held: &Reading<'_>,
     ) -> Result<Bytes, StorageError> {
         let mut cuts = self.cuts(range.clone());
-        let (true, Some(cut), None) = (self.ways.reads_mapped, cuts.next(), cuts.next()) else {
-            let mut copy = Vec::with_capacity(in_window(&range, range.start).len());
-            self.read(file, range, held, |slice| copy.extend_from_slice(slice))?;
-            return Ok(copy.into());
-        };
-        let mut lease = self.readable(file, &cut, ahead_end)?;
-        if !lease.lend() {
-            return Ok(Bytes::copy_from_slice(
-                lease.mapping().bytes(cut.range, held),
-            ));
+        if let (true, Some(cut), None) = (self.ways.reads_mapped, cuts.next(), cuts.next()) {
+            let mut lease = self.readable(file, &cut, ahead_end)?;
+            if lease.lend() {
+                let touched = lease.mapping().touch(cut.range.clone());
+                let last = self.explain(file, &cut.bytes, Operation::Read, touched)?;
+                self.check_end(file, &range, last)?;
+                if let Some(lent) = Lent::new(lease, cut.range, held) {
+                    return Ok(Bytes::from_owner(lent));
+                }
+            }
         }
-        lease.mapping().touch(cut.range.clone(), held);
-        Ok(Bytes::from_owner(Lent::new(lease, cut.range, held)))
+        let mut copy = Vec::with_capacity(in_window(&range, range.start).len());
+        self.read(file, range, held, |slice| copy.extend_from_slice(slice))?;
+        Ok(copy.into())
+    }
+
+    /// That the file still reaches to the end of a range from which bytes were read through a
+    /// mapping. When the last of them was zero, it may be one of those behind the end of the file.
+    fn check_end(&self, file: u32, range: &Range<u64>, last: u8) -> Result<(), StorageError> {
+        let there = last != 0 || self.files.reaches(file, range.end);
+        let answer = if there { Ok(()) } else { Err(Errno::FAULT) };
+        self.explain(file, range, Operation::Read, answer)
+    }
+
+    /// The cause where a page of a range could not be had.
+    fn explain<T>(
+        &self,
+        file: u32,
+        range: &Range<u64>,
+        operation: Operation,
+        answer: Result<T, Errno>,
+    ) -> Result<T, StorageError> {
+        let diagnose = |errno| self.files.diagnose(file, range.clone(), operation, errno);
+        answer.map_err(diagnose)
     }
 
     /// Brings a range into memory in one slice, outside of the windows: whoever calls has a place
@@ -185,16 +211,26 @@ impl Content {
             return Err(at.span(range).truncated());
         }
         mapping.read_in_sequence();
-        mapping
-            .populate(0..length, Purpose::Read)
-            .map_err(|errno| self.files.diagnose(file, range, Operation::Read, errno))?;
-        Ok(Brought::Mapped(mapping))
+        let made = mapping.populate(0..length, Purpose::Read);
+        self.explain(file, &range, Operation::Read, made)?;
+        Ok(Brought::Mapped(mapping.into_own(), file, range))
+    }
+
+    /// That what was brought in was all there until now; to be asked after it was read.
+    pub(crate) fn check_whole(&self, brought: &Brought) -> Result<(), StorageError> {
+        match brought {
+            Brought::Mapped(own, file, range) => {
+                self.explain(*file, range, Operation::Read, own.check())?;
+                self.check_end(*file, range, 0)
+            }
+            Brought::Copied(_) => Ok(()),
+        }
     }
 
     /// The window of a cut, brought in for reading.
     fn readable(&self, file: u32, cut: &Cut, ahead_end: u64) -> Result<Lease, StorageError> {
         let mut lease = self.lease(file, cut.number, self.files.version(file))?;
-        if cut.range.end > lease.mapping().length() {
+        if cut.range.end > lease.mapping().length() || lease.mapping().is_lost() {
             // The file may have grown since that window was mapped: one more look.
             drop(lease);
             self.files.suspect(file);
@@ -207,10 +243,7 @@ impl Content {
         let ahead = ahead_end.saturating_sub(cut.number * self.windows.length());
         let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
         let made = lease.window().make_readable(&cut.range, ahead);
-        made.map_err(|errno| {
-            let bytes = cut.bytes.clone();
-            self.files.diagnose(file, bytes, Operation::Read, errno)
-        })?;
+        self.explain(file, &cut.bytes, Operation::Read, made)?;
         Ok(lease)
     }
 

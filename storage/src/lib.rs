@@ -16,8 +16,9 @@
 //! and the disk, so no executor thread makes them. What goes wrong is a [`StorageError`] that
 //! names path, bytes and remedy; nothing outside the chosen folder is ever touched.
 //!
-//! Three rooms belong here and are not built yet: a guard against SIGBUS, for files truncated
-//! while they are mapped, stands around the three functions named in `map`; a journal of verified
+//! Files that are cut while they are mapped are errors, too: `fault` answers SIGBUS.
+//!
+//! Two rooms belong here and are not built yet: a journal of verified
 //! pieces speaks to `pieces`; a pread/pwrite twin for file systems that cannot map replaces
 //! `windows` and `map` below `content`.
 //!
@@ -51,6 +52,7 @@ mod beneath;
 mod check;
 mod content;
 mod error;
+mod fault;
 mod files;
 mod layout;
 pub mod limits;
@@ -63,6 +65,7 @@ mod verify;
 mod windows;
 
 pub use error::{Fault, Operation, StorageError};
+pub use fault::faults;
 pub use files::Allocation;
 pub use method::{Method, UnknownMethod, Ways};
 pub use report::{FileReport, FileStatus};

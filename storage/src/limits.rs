@@ -42,6 +42,10 @@ pub const DIGEST_BLOCKS: usize = 16;
 /// Slices that one call writes. Source: `IOV_MAX`, 1,024 on Linux, macOS and the BSDs.
 pub const WRITE_SLICES_MAX: usize = 1024;
 
+/// Bytes that are copied out of a window at once. Ours: small enough to stay in a processor's
+/// second cache until they are hashed, so that the copy costs no trip to memory.
+pub const COPY_CHUNK: usize = 64 << 10;
+
 /// Bytes that are read at once where files are not mapped. Ours: what a processor's second cache
 /// holds, so that hashing finds them there.
 pub const READ_CHUNK: usize = 256 << 10;

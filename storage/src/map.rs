@@ -7,9 +7,12 @@
 //!
 //! What no process can promise is that others leave the file alone. One that changes bytes under
 //! a slice changes what is read: everything is hashed or sent, nothing is parsed from here. One
-//! that truncates the file makes a touch fault (SIGBUS); lengths are checked before mapping, so
-//! only a truncation after that can. A fault guard has three places to stand: [`Mapping::copy_in`],
-//! [`Mapping::bytes`] and [`Mapping::touch`].
+//! that truncates the file makes an access fault, as a failing disk does: every access here is
+//! guarded ([`fault`](crate::fault)) and answers EFAULT then, which
+//! [`Files::diagnose`](crate::files::Files::diagnose) turns into its cause. What lies in a window
+//! is touched and copied by functions that can fail; a mapping is shown to other code
+//! ([`Own`]) only when it is nobody else's. So nothing but the kernel reads what is lent ([`Lent`]),
+//! and it answers EFAULT to the socket's task.
 //!
 //! Linux first; the advice calls do nothing elsewhere, the rest is POSIX.
 
@@ -17,11 +20,12 @@
 
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::{ptr, slice};
+use std::slice;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::io::Errno;
 
+use crate::fault::{self, Guarded};
 use crate::pieces::{Reading, Writing};
 use crate::windows::Lease;
 
@@ -31,6 +35,8 @@ const PAGE_LENGTH_MIN: usize = 4096;
 /// A range of one file in memory, shared with every other mapping of it.
 #[derive(Debug)]
 pub(crate) struct Mapping {
+    // Declared first, so dropped first: what is guarded is mapped.
+    guarded: Guarded,
     raw: MmapRaw,
     writable: bool,
 }
@@ -59,8 +65,13 @@ impl Mapping {
         } else {
             options.map_raw_read_only(&file)
         };
-        raw.map(|raw| Self { raw, writable })
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        let raw = raw.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let start = raw.as_ptr().addr();
+        Ok(Self {
+            guarded: Guarded::new(start..start + length, writable),
+            raw,
+            writable,
+        })
     }
 
     /// Bytes.
@@ -78,34 +89,76 @@ impl Mapping {
     }
 
     /// Copies `data` over the bytes from `at`, which belong to the piece that is held.
-    pub(crate) fn copy_in(&self, at: usize, data: &[u8], _held: &Writing<'_>) {
+    ///
+    /// # Errors
+    /// `EFAULT` when a page cannot be had; a part may be copied.
+    pub(crate) fn copy_in(&self, at: usize, data: &[u8], _held: &Writing<'_>) -> Result<(), Errno> {
         self.assert_within(&(at..at.saturating_add(data.len())));
         assert!(self.writable, "written through a read-only mapping");
-        // SAFETY: the range lies in this mapping, which is writable and lives as long as `self`.
-        // `data` is no part of it: slices of it exist for pieces under `Reading` and for verified
-        // pieces, and the holder of `Writing` writes a piece that is neither.
-        unsafe {
-            ptr::copy_nonoverlapping(data.as_ptr(), self.raw.as_mut_ptr().add(at), data.len());
-        }
+        // SAFETY: the range lies in this mapping, which is guarded, writable, and lives as long
+        // as `self`. `data` is no part of it: slices of it exist for verified pieces only, and
+        // the holder of `Writing` writes a piece that is not.
+        let done = unsafe {
+            let to = self.raw.as_mut_ptr().add(at);
+            fault::copy(&self.guarded, data.as_ptr(), to, data.len())
+        };
+        if done { Ok(()) } else { Err(Errno::FAULT) }
     }
 
-    /// The bytes of a range, all of them in pieces that are held.
-    pub(crate) fn bytes<'a>(&'a self, range: Range<usize>, _held: &'a Reading<'_>) -> &'a [u8] {
-        self.assert_within(&range);
-        // SAFETY: the range lies in this mapping, which outlives the slice; every byte pattern is
-        // a `u8`. No one in this process writes these bytes while `Reading` lives.
-        unsafe { slice::from_raw_parts(self.raw.as_ptr().add(range.start), range.len()) }
+    /// Copies the bytes from `at`, all of them in pieces that are held, to `buffer`.
+    ///
+    /// # Errors
+    /// `EFAULT` when a page cannot be had; what `buffer` holds is worth nothing then.
+    pub(crate) fn copy_out(
+        &self,
+        at: usize,
+        buffer: &mut [u8],
+        _held: &Reading<'_>,
+    ) -> Result<(), Errno> {
+        self.assert_within(&(at..at.saturating_add(buffer.len())));
+        // SAFETY: the range lies in this mapping, which is guarded and outlives the call. No one
+        // in this process writes these bytes while `Reading` lives, and `buffer` is borrowed
+        // mutably, so it is no part of them.
+        let done = unsafe {
+            let from = self.raw.as_ptr().add(at);
+            fault::copy(&self.guarded, from, buffer.as_mut_ptr(), buffer.len())
+        };
+        if done { Ok(()) } else { Err(Errno::FAULT) }
     }
 
-    /// Reads one byte of every page of the range, so that whoever gets it next does not wait for
-    /// the disk. Cheap when the pages are there.
-    pub(crate) fn touch(&self, range: Range<usize>, _held: &Reading<'_>) {
+    /// Out of reach of all but the owner.
+    pub(crate) fn into_own(self) -> Own {
+        Own(self)
+    }
+
+    /// Whether zeros stand for bytes that could not be had, because someone looked at them
+    /// through a slice that was lent. Then nothing more may be read from here.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.guarded.is_lost()
+    }
+
+    /// Reads one byte of every page of the range, not empty, and gives its last byte: so that
+    /// whoever gets it next does not wait for the disk. Cheap when the pages are there.
+    ///
+    /// Behind the end of the file, but in its last page, lie zeros that do not fault. So a last
+    /// byte that is not zero is proof that the file reaches to the end of the range.
+    ///
+    /// # Errors
+    /// `EFAULT` when a page cannot be had.
+    pub(crate) fn touch(&self, range: Range<usize>) -> Result<u8, Errno> {
         self.assert_within(&range);
-        for at in range.step_by(PAGE_LENGTH_MIN) {
-            // SAFETY: `at` lies in this mapping; no one writes that byte while `Reading` lives.
-            // Volatile, because only the fault is wanted, not the value.
-            let _ = unsafe { ptr::read_volatile(self.raw.as_ptr().add(at)) };
-        }
+        let last = range
+            .end
+            .checked_sub(1)
+            .expect("an empty range has no last");
+        let byte = |at: usize| {
+            // SAFETY: `at` lies in this mapping, which is guarded and outlives the call.
+            unsafe { fault::read(&self.guarded, self.raw.as_ptr().add(at)) }.ok_or(Errno::FAULT)
+        };
+        range
+            .step_by(PAGE_LENGTH_MIN)
+            .try_for_each(|at| byte(at).map(drop))?;
+        byte(last)
     }
 
     /// Brings in the pages of a range with one call, where the kernel can; else changes nothing.
@@ -149,6 +202,32 @@ impl Mapping {
     }
 }
 
+/// A mapping that is in no cache, so nothing of it is ever lent: code that knows nothing of faults
+/// may look at it, and learns afterwards whether what it saw was there.
+#[derive(Debug)]
+pub(crate) struct Own(Mapping);
+
+impl Own {
+    /// All bytes, in pieces that are held. Worth nothing until [`Self::check`] said so later.
+    pub(crate) fn bytes<'a>(&'a self, _held: &'a Reading<'_>) -> &'a [u8] {
+        // SAFETY: the mapping, which is guarded, outlives the slice; every byte pattern is a
+        // `u8`. No one in this process writes these bytes while `Reading` lives.
+        unsafe { slice::from_raw_parts(self.0.raw.as_ptr(), self.0.length()) }
+    }
+
+    /// Whether all bytes that were looked at until now were there.
+    ///
+    /// # Errors
+    /// `EFAULT` when a page could not be had; zeros were seen in its place.
+    pub(crate) fn check(&self) -> Result<(), Errno> {
+        if self.0.is_lost() {
+            Err(Errno::FAULT)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// Bytes of verified pieces, lent out with the window that they lie in.
 pub(crate) struct Lent {
     window: Lease,
@@ -156,11 +235,11 @@ pub(crate) struct Lent {
 }
 
 impl Lent {
-    /// All bytes of `range` belong to the piece that is held and verified.
-    pub(crate) fn new(window: Lease, range: Range<usize>, held: &Reading<'_>) -> Self {
-        assert!(held.verified(), "only verified pieces are lent out");
+    /// All bytes of `range` belong to the piece that is held; `None` when it is not verified (any
+    /// more: another thread may have found so).
+    pub(crate) fn new(window: Lease, range: Range<usize>, held: &Reading<'_>) -> Option<Self> {
         window.mapping().assert_within(&range);
-        Self { window, range }
+        held.verified().then_some(Self { window, range })
     }
 }
 
@@ -170,7 +249,8 @@ impl AsRef<[u8]> for Lent {
         // SAFETY: `new` checked the range; the lease keeps the mapping, at the same address, as
         // long as `self`. The piece was verified, so `Pieces::write` refuses to give it out for
         // writing. Only a later hash that fails ends that, and it fails only where another
-        // process changed the bytes under us: the case that the module's head leaves open.
+        // process changed the bytes under us: the case that the module's head leaves open. The
+        // mapping is guarded.
         unsafe { slice::from_raw_parts(start.add(self.range.start), self.range.len()) }
     }
 }
@@ -193,13 +273,18 @@ mod tests {
         file.set_len(10_000).unwrap();
         let mapping = Mapping::new(file.as_fd(), 5_000, 5_000, Purpose::Write).unwrap();
         let pieces = Pieces::new(1);
-        mapping.copy_in(4_995, b"shoal", &pieces.write(piece()).unwrap());
+        let written = mapping.copy_in(4_995, b"shoal", &pieces.write(piece()).unwrap());
+        assert_eq!(written, Ok(()));
         let held = pieces.read(piece());
-        mapping.touch(0..5_000, &held);
-        assert_eq!(mapping.bytes(4_995..5_000, &held), b"shoal");
+        assert_eq!(mapping.touch(0..5_000), Ok(b'l'));
         let mut found = [0; 5];
+        assert_eq!(mapping.copy_out(4_995, &mut found, &held), Ok(()));
+        assert_eq!(&found, b"shoal");
         rustix::io::pread(&file, &mut found, 9_995).unwrap();
         assert_eq!(&found, b"shoal");
+        let own = mapping.into_own();
+        assert!(own.bytes(&held).ends_with(b"\0shoal"));
+        assert_eq!(own.check(), Ok(()));
     }
 
     #[test]
@@ -208,7 +293,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 100]).unwrap();
         let mapping = Mapping::new(file.as_fd(), 0, 100, Purpose::Read).unwrap();
-        let _ = mapping.bytes(50..101, &Pieces::new(1).read(piece()));
+        let _ = mapping.copy_out(50, &mut [0; 51], &Pieces::new(1).read(piece()));
     }
 
     #[test]
@@ -217,12 +302,11 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(100).unwrap();
         let mapping = Mapping::new(file.as_fd(), 0, 100, Purpose::Read).unwrap();
-        mapping.copy_in(0, b"x", &Pieces::new(1).write(piece()).unwrap());
+        let _ = mapping.copy_in(0, b"x", &Pieces::new(1).write(piece()).unwrap());
     }
 
     #[test]
-    #[should_panic(expected = "only verified pieces")]
-    fn lending_an_unverified_piece_is_a_bug() {
+    fn unverified_piece_is_not_lent() {
         let windows = std::sync::Arc::new(crate::windows::Windows::new(1, 1 << 20));
         let file = tempfile::tempfile().unwrap();
         file.set_len(100).unwrap();
@@ -230,7 +314,7 @@ mod tests {
         let lease = windows
             .lease(crate::windows::Key::default(), 100, map)
             .unwrap();
-        let _ = Lent::new(lease, 0..1, &Pieces::new(1).read(piece()));
+        assert!(Lent::new(lease, 0..1, &Pieces::new(1).read(piece())).is_none());
     }
 
     #[cfg(target_os = "linux")]

@@ -127,15 +127,16 @@ fn agree(file: &OwnedFd) -> Result<bool, Errno> {
         }
     };
     write(1)?;
-    let mapping = Mapping::new(file.as_fd(), 0, LENGTH, Purpose::Read)?;
+    let mapping = Mapping::new(file.as_fd(), 0, LENGTH, Purpose::Read)?.into_own();
     // The file is ours alone, so its one piece is in nobody's way.
     let pieces = Pieces::new(1);
     let piece = Geometry::new(1, 1).ok().and_then(|one| one.piece(0));
     let held = pieces.read(piece.expect("one piece of one byte"));
-    let shows = |byte: u8| mapping.bytes(0..LENGTH, &held).iter().all(|&b| b == byte);
+    let shows = |byte: u8| mapping.bytes(&held).iter().all(|&b| b == byte);
     let before = shows(1);
     write(2)?;
-    Ok(before && shows(2))
+    let after = shows(2);
+    mapping.check().map(|()| before && after)
 }
 
 #[cfg(test)]

@@ -72,8 +72,11 @@ impl Storage {
             present.filter_map(|(brought, held)| Some(brought.as_ref().ok()?.bytes(held)));
         let mut digests = hash_pieces(&present.collect::<Vec<_>>()).into_iter();
         for (((piece, _), held), brought) in pieces.iter().zip(&held).zip(&brought) {
-            let digest = brought.as_ref().map_err(StorageError::clone);
-            let digest = digest.map(|_| digests.next().expect("one for each that is present"));
+            let digest = brought.as_ref().map_err(Clone::clone);
+            let digest = digest.and_then(|brought| {
+                let digest = digests.next().expect("one for each that is present");
+                self.content.check_whole(brought).map(|()| digest)
+            });
             judged.push(self.judge(*piece, held, digest));
         }
     }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::{Files, Version, length_of};
 use crate::error::{At, Operation, StorageError};
-use crate::limits::WRITE_SLICES_MAX;
+use crate::limits::{READ_CHUNK, WRITE_SLICES_MAX};
 use crate::map::{Mapping, Purpose};
 
 impl Files {
@@ -115,6 +115,15 @@ impl Files {
         Ok(())
     }
 
+    /// Whether a file still has bytes up to there.
+    pub(crate) fn reaches(&self, file: u32, end: u64) -> bool {
+        let fd = self.get(file, self.version(file).is_allocated());
+        // Cheaper than fstat; no one uses the position.
+        fd.is_ok_and(|fd| {
+            rustix::fs::seek(&*fd, rustix::fs::SeekFrom::End(0)).is_ok_and(|length| length >= end)
+        })
+    }
+
     /// Why a range could not be brought into memory.
     pub(crate) fn diagnose(
         &self,
@@ -135,11 +144,33 @@ impl Files {
         if operation == Operation::Write && is_full() {
             return at.full();
         }
-        // A fault that is none of these is the device's.
-        at.failed(if errno == Errno::FAULT {
-            Errno::IO
-        } else {
-            errno
-        })
+        if errno != Errno::FAULT {
+            return at.failed(errno);
+        }
+        // A fault that is none of these is the device's, if it can be had once more; else the file
+        // was cut for a while only.
+        match Self::find_unreadable(&fd, range) {
+            Some(errno) => at.failed(errno),
+            None if operation == Operation::Write => at.failed(Errno::IO),
+            None => {
+                self.suspect(file);
+                at.truncated()
+            }
+        }
+    }
+
+    /// What the system says when bytes that faulted are read by calls.
+    fn find_unreadable(fd: &OwnedFd, range: Range<u64>) -> Option<Errno> {
+        let mut buffer = vec![0; READ_CHUNK];
+        let mut offset = range.start;
+        while offset < range.end {
+            match rustix::io::pread(fd, &mut buffer, offset) {
+                Ok(0) => return None,
+                Ok(read) => offset += read as u64,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Some(errno),
+            }
+        }
+        None
     }
 }
