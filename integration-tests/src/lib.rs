@@ -8,6 +8,7 @@
 //! | [`TestPeer`] | our client: an engine that runs one torrent |
 //! | [`TestProcess`] | the same in a process of its own, to measure it |
 //! | [`RawPeer`] | a peer steered by hand: any message, any bytes, any silence |
+//! | [`Siege`] | a hundred peers that want others not to be served |
 //!
 //! Everything blocks, with [`PATIENCE`]: a test reads as a list of what happens. Nothing stays
 //! behind: folders, ports and threads go with the value that has them.
@@ -31,6 +32,7 @@ mod content;
 mod peer;
 mod process;
 mod raw;
+mod siege;
 mod stub;
 mod tracker;
 
@@ -44,6 +46,7 @@ pub use content::{Content, ContentBuilder};
 pub use peer::{PeerSetup, TestPeer};
 pub use process::{Memory, TestProcess};
 pub use raw::{Heard, RawPeer, handshake};
+pub use siege::{BESIEGERS, Ruse, Siege};
 pub use stub::{Answer, StubTracker, http};
 pub use tracker::TestTracker;
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_std::task;
 use shoal_metainfo::Torrent;
@@ -159,6 +160,20 @@ impl TestPeer {
         setup
     }
 
+    /// Has nothing, dials this client, gets everything from it and is gone; how long that took.
+    ///
+    /// # Panics
+    /// When it does not get it, or something else.
+    #[must_use]
+    pub fn download(content: &Content, client: SocketAddr) -> Duration {
+        let began = Instant::now();
+        let leecher = Self::leecher(content).dialling([client]).start();
+        leecher.wait_complete();
+        let took = began.elapsed();
+        content.assert_identical(leecher.dir());
+        took
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -206,11 +221,11 @@ impl TestPeer {
     /// When it does not come; then all news are shown.
     pub fn wait_for<T>(&self, what: &str, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
         let mut found = None;
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         eventually(what, || {
             let news = self.news();
             found = news.iter().find_map(&mut pick);
-            let late = found.is_none() && std::time::Instant::now() >= deadline;
+            let late = found.is_none() && Instant::now() >= deadline;
             assert!(!late, "no {what} among {news:#?}");
             found.is_some()
         });

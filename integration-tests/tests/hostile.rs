@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_integration_tests::{
-    Content, Heard, PATIENCE, RawPeer, TestPeer, TestProcess, handshake,
+    BESIEGERS, Content, Heard, PATIENCE, RawPeer, Ruse, Siege, TestPeer, TestProcess, handshake,
 };
 use shoal_metainfo::piece::{BLOCK_LENGTH, RawBlock};
 use shoal_metainfo::{InfoHash, PeerId};
@@ -19,6 +19,12 @@ const HOSTILE: usize = 100;
 
 /// How far anonymous memory may grow, bytes.
 const GROWTH_MAX: u64 = 64 << 20;
+
+/// How long a siege lasts before somebody honest comes.
+const BEFORE_THE_LATE: Duration = Duration::from_secs(6);
+
+/// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
+const ROUNDS: Duration = Duration::from_secs(8);
 
 /// One byte above 8 MiB: 513 pieces, so a bitfield of 65 bytes has seven spare bits.
 const LENGTH: usize = (8 << 20) + 1;
@@ -340,6 +346,36 @@ fn flood_of_requests_is_closed() {
 }
 
 #[test]
+fn flood_of_requests_for_single_bytes_is_closed() {
+    let single = |n| RawBlock {
+        length: 1,
+        ..block(n % 512, n)
+    };
+    let mut messages = vec![Message::HaveNone, Message::Interested];
+    messages.extend((0..5_000).map(|n| Message::Request(single(n))));
+    besiege(|victim| victim.say(&messages), nothing, End::Closed);
+}
+
+#[test]
+fn flood_of_unknown_messages_is_closed() {
+    let begin = |victim: &Victim| {
+        let mut peer = victim.say(&[Message::HaveNone]);
+        let _ = peer.send_raw(&[0, 0, 0, 1, 99].repeat(5_000));
+        peer
+    };
+    besiege(begin, nothing, End::Closed);
+}
+
+#[test]
+fn some_unknown_messages_are_no_fault() {
+    let victim = Victim::start();
+    let mut peer = victim.say(&[Message::HaveNone]);
+    peer.send_raw(&[0, 0, 0, 1, 99].repeat(500)).unwrap();
+    peer.send(&Message::Interested).unwrap();
+    peer.expect("an unchoke", |message| *message == Message::Unchoke);
+}
+
+#[test]
 fn flood_of_messages_that_change_nothing_is_closed() {
     let mut messages = vec![Message::HaveNone];
     for _ in 0..5_000 {
@@ -350,4 +386,41 @@ fn flood_of_messages_that_change_nothing_is_closed() {
         ]);
     }
     besiege(|victim| victim.say(&messages), nothing, End::Closed);
+}
+
+/// Somebody honest comes when the siege has lasted for a while, and is served as before.
+fn is_served_late(ruse: Ruse) {
+    let victim = Victim::start();
+    let memory = victim.process.watch_memory();
+    let alone = TestPeer::download(&victim.content, victim.address);
+    let siege = Siege::lay(ruse, victim.address, &victim.content);
+    thread::sleep(BEFORE_THE_LATE);
+    let besieged = TestPeer::download(&victim.content, victim.address);
+    let acts = siege.lift();
+    println!("{ruse:?}: {besieged:?} in place of {alone:?}; {acts} acts");
+    assert!(acts >= BESIEGERS, "there was no siege");
+    let most = alone * 10 + ROUNDS;
+    assert!(besieged < most, "{besieged:?} in place of {alone:?}");
+    let growth = memory.growth();
+    assert!(growth <= GROWTH_MAX, "memory grew by {growth} bytes");
+}
+
+#[test]
+fn late_peer_is_served_among_those_who_hammer() {
+    is_served_late(Ruse::Hammers);
+}
+
+#[test]
+fn late_peer_is_served_among_those_who_ask_and_never_read() {
+    is_served_late(Ruse::NeverReads);
+}
+
+#[test]
+fn late_peer_is_served_among_those_who_sip() {
+    is_served_late(Ruse::Sips);
+}
+
+#[test]
+fn late_peer_is_served_among_those_who_never_ask() {
+    is_served_late(Ruse::NeverAsks);
 }

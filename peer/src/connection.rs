@@ -22,6 +22,7 @@ use futures_lite::future::{FutureExt, or, yield_now};
 use shoal_swarm::io::PeerKey;
 use shoal_wire::{DecodeError, Decoder, Message};
 
+use crate::crowd::Place;
 use crate::limits::{BATCH_MESSAGES_MAX, READS_IN_A_ROW_MAX, WRITE_SLICES_MAX};
 use crate::outbox::{Closed, Item, Outbox};
 use crate::tasks::panic_text;
@@ -49,6 +50,8 @@ pub(crate) enum End {
 pub(crate) enum FromPeer {
     /// All messages of one read.
     Messages(PeerKey, Vec<Message>),
+    /// One read held so many that are unknown.
+    Unknown(PeerKey, u32),
     /// The last word.
     Ended(PeerKey),
 }
@@ -66,6 +69,8 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
 /// A handshaken socket and where its messages go.
 pub(crate) struct Connection<S> {
     pub(crate) stream: TcpStream,
+    /// Of the bounds of the engine; given back when the connection has ended.
+    pub(crate) place: Option<Place>,
     pub(crate) decoder: Decoder,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) torrent: Sender<FromPeer>,
@@ -77,6 +82,7 @@ impl<S: Surroundings> Connection<S> {
     pub(crate) async fn run(self) {
         let Self {
             stream,
+            place,
             decoder,
             outbox,
             torrent,
@@ -98,7 +104,7 @@ impl<S: Surroundings> Connection<S> {
             Err(panic) => tracing::error!("a connection panicked: {}", panic_text(&*panic)),
         }
         outbox.close();
-        drop(stream);
+        drop((stream, place));
         // The torrent may be gone: then nobody needs to know.
         let _ = torrent.send(FromPeer::Ended(outbox.peer)).await;
     }
@@ -134,6 +140,11 @@ impl Receiver<'_> {
                 if !more {
                     break;
                 }
+            }
+            let unknown = self.decoder.take_dropped();
+            if unknown > 0 {
+                let unknown = FromPeer::Unknown(self.outbox.peer, unknown);
+                self.tell(unknown).await?;
             }
             let partial = self.buffer.filled().len();
             self.outbox.pulse.read(Instant::now(), whole, partial);
@@ -184,7 +195,11 @@ impl Receiver<'_> {
         if messages.is_empty() {
             return Ok(());
         }
-        let batch = FromPeer::Messages(self.outbox.peer, messages);
+        self.tell(FromPeer::Messages(self.outbox.peer, messages))
+            .await
+    }
+
+    async fn tell(&self, batch: FromPeer) -> Result<(), End> {
         match self.torrent.try_send(batch) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(End::Closed),
@@ -362,6 +377,7 @@ mod tests {
         let fake = Arc::new(Fake::default());
         let connection = Connection {
             stream,
+            place: None,
             decoder: Decoder::new(Some(2)),
             outbox: outbox.clone(),
             torrent: to_torrent,

@@ -46,6 +46,7 @@ pub(crate) async fn dial(address: SocketAddr, ours: Handshake) -> Result<Greeted
         address,
         direction: Direction::Outgoing,
         handshake,
+        place: None,
     })
 }
 

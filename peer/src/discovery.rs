@@ -10,11 +10,11 @@ use std::time::Instant;
 use shoal_metainfo::{InfoHash, PeerId};
 use shoal_tracker::announcer::{Announcer, Input, Output, TrackerKey, TrackerStatus};
 use shoal_tracker::client::Client;
-use shoal_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, TrackerError};
+use shoal_tracker::{AnnounceEvent, AnnounceRequest};
 
 use crate::event::{Board, Event};
 use crate::mailbox::Mailbox;
-use crate::note::Note;
+use crate::note::{Announced, Note};
 use crate::tasks::Tasks;
 
 /// What trackers are told of us and of this run.
@@ -88,12 +88,15 @@ impl Discovery {
     pub(crate) fn answered(
         &mut self,
         now: Instant,
-        tracker: TrackerKey,
-        url: String,
-        result: Result<AnnounceResponse, TrackerError>,
+        announced: Announced,
         board: &Board,
     ) -> Vec<SocketAddr> {
         self.in_flight -= 1;
+        let Announced {
+            tracker,
+            url,
+            result,
+        } = announced;
         match result {
             Ok(response) => {
                 let input = Input::Answered {
@@ -135,11 +138,11 @@ impl Discovery {
             self.announces.spawner().until_stop(async move {
                 let result = client.announce(&url, &request).await;
                 // Nobody reads any more: then nobody needs the answer.
-                let _ = notes.push(Note::Announced {
+                let _ = notes.push(Note::Announced(Announced {
                     tracker,
                     url,
                     result,
-                });
+                }));
             });
             self.in_flight += 1;
         }

@@ -17,6 +17,7 @@ use shoal_storage::{Access, Options, Storage, StorageError};
 use shoal_tracker::client::Client;
 
 use crate::config::{EngineConfig, TorrentConfig};
+use crate::crowd::Crowd;
 use crate::disk::Disk;
 use crate::error::{AddError, EngineError};
 use crate::event::Board;
@@ -53,9 +54,10 @@ impl Engine {
         })?;
         let disk = Disk::start(config.disk_threads).map_err(EngineError::Threads)?;
         let (doors, listening) = (Arc::new(Doors::default()), Tasks::new());
+        let crowd = Arc::new(Crowd::default());
         for listener in listeners {
             let spawner = listening.spawner();
-            let accepting = accept_all(listener, doors.clone(), spawner.clone());
+            let accepting = accept_all(listener, doors.clone(), crowd.clone(), spawner.clone());
             spawner.until_stop(accepting);
         }
         Ok(Self {

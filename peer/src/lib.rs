@@ -55,6 +55,7 @@
 mod clock;
 pub mod config;
 mod connection;
+mod crowd;
 mod dial;
 mod discovery;
 mod disk;

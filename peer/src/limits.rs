@@ -6,9 +6,13 @@ use std::time::Duration;
 /// Ours: a flood of half-open ones costs 256 small tasks and descriptors, and no more.
 pub const HANDSHAKES_PENDING_MAX: usize = 256;
 
-/// Of these, from one address that is not this machine.
+/// Of these, from one address that is neither this machine's nor private.
 /// Ours: honest peers behind one address translator come one by one; a flood does not.
 pub const HANDSHAKES_PENDING_PER_ADDRESS_MAX: usize = 16;
+
+/// Connections that came from one address, over all torrents; see `crowd` for what that is.
+/// Ours: libtorrent takes one a torrent, but behind one translated address there may be a dormitory.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
 
 /// For a whole handshake, not for each read of it. Source: libtorrent's `handshake_timeout`.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);

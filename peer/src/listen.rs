@@ -1,7 +1,7 @@
 //! Taking connections in, and finding the torrent that each is for. BEP 3 "peer protocol".
 //!
 //! Knows of torrents only their doors. A connection must name a torrent that is here within one
-//! time limit; how many may be at it at the same time has a bound, in all and from one address.
+//! time limit; how many may come from one address is the business of the [`Crowd`].
 
 use std::collections::HashMap;
 use std::io;
@@ -18,11 +18,11 @@ use shoal_swarm::io::Direction;
 use shoal_wire::{Extensions, Handshake};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::crowd::{Crowd, Place};
 use crate::dial::{GreetError, read_handshake};
 use crate::error::EngineError;
 use crate::limits::{
-    ACCEPT_PAUSE, ARRIVALS_QUEUED_MAX, HANDSHAKE_TIME_MAX, HANDSHAKES_PENDING_MAX,
-    HANDSHAKES_PENDING_PER_ADDRESS_MAX, LISTEN_BACKLOG, PORT_TRIES_MAX,
+    ACCEPT_PAUSE, ARRIVALS_QUEUED_MAX, HANDSHAKE_TIME_MAX, LISTEN_BACKLOG, PORT_TRIES_MAX,
 };
 use crate::mailbox::Mailbox;
 use crate::note::{Greeted, Note};
@@ -162,20 +162,24 @@ fn listen_error(address: SocketAddr, source: io::Error) -> EngineError {
 }
 
 /// Takes connections in for as long as the set of tasks runs.
-pub(crate) async fn accept_all(listener: StdListener, doors: Arc<Doors>, spawner: Spawner) {
+pub(crate) async fn accept_all(
+    listener: StdListener,
+    doors: Arc<Doors>,
+    crowd: Arc<Crowd>,
+    spawner: Spawner,
+) {
     let listener = TcpListener::from(listener);
-    let pending = Arc::new(Pending::default());
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                // Too many at it: the newest is turned away, the others have their time limit.
-                let Some(place) = pending.place(address.ip()) else {
+                // Too many at it, or from there: the newest is turned away.
+                let Some(place) = crowd.place(address.ip()) else {
                     continue;
                 };
                 let doors = doors.clone();
                 spawner.until_stop(async move {
-                    let _place = place;
-                    let greeted = timeout(HANDSHAKE_TIME_MAX, greet(stream, address, &doors));
+                    let greeting = greet(stream, address, &doors, place);
+                    let greeted = timeout(HANDSHAKE_TIME_MAX, greeting);
                     if let Err(error) = greeted.await.unwrap_or_else(|late| Err(late.into())) {
                         tracing::debug!("{address} turned away: {error}");
                     }
@@ -201,7 +205,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Hears the peer out first: only its handshake tells which torrent, so which peer id, is meant.
-async fn greet(stream: TcpStream, address: SocketAddr, doors: &Doors) -> Result<(), GreetError> {
+async fn greet(
+    stream: TcpStream,
+    address: SocketAddr,
+    doors: &Doors,
+    mut place: Place,
+) -> Result<(), GreetError> {
     stream.set_nodelay(true)?;
     let handshake = read_handshake(&stream).await?;
     let door = doors
@@ -213,74 +222,24 @@ async fn greet(stream: TcpStream, address: SocketAddr, doors: &Doors) -> Result<
         peer_id: door.peer_id,
     };
     (&stream).write_all(&ours.encode()).await?;
+    place.greeted();
     door.enter(Greeted {
         stream,
         address,
         direction: Direction::Incoming,
         handshake,
+        place: Some(place),
     });
     Ok(())
-}
-
-/// Connections that are shaking hands.
-#[derive(Default)]
-struct Pending {
-    by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
-}
-
-/// One of them; gives its place back when dropped.
-struct Place {
-    pending: Arc<Pending>,
-    address: IpAddr,
-}
-
-impl Pending {
-    fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = address.to_canonical();
-        let mut places = self.lock();
-        let (all, by_address) = &mut *places;
-        let from_there = by_address.entry(address).or_insert(0);
-        // Everyone on this machine comes from the same address.
-        let crowded = *from_there >= HANDSHAKES_PENDING_PER_ADDRESS_MAX && !address.is_loopback();
-        if *all >= HANDSHAKES_PENDING_MAX || crowded {
-            if *from_there == 0 {
-                by_address.remove(&address);
-            }
-            return None;
-        }
-        *all += 1;
-        *from_there += 1;
-        Some(Place {
-            pending: self.clone(),
-            address,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (usize, HashMap<IpAddr, usize>)> {
-        // Nothing panics while the lock is held; a poisoned one is whole.
-        self.by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut places = self.pending.lock();
-        let (all, by_address) = &mut *places;
-        *all -= 1;
-        if let Some(from_there) = by_address.get_mut(&self.address) {
-            *from_there -= 1;
-            if *from_there == 0 {
-                by_address.remove(&self.address);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dial::dial;
+    use crate::tasks::Tasks;
+    use async_std::task;
+    use std::time::Duration;
 
     #[test]
     fn taken_port_is_told_with_its_address() {
@@ -310,22 +269,38 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_all_places() {
-        let pending = Arc::new(Pending::default());
-        let far = IpAddr::from([192, 0, 2, 1]);
-        let places: Vec<_> = std::iter::from_fn(|| pending.place(far)).collect();
-        assert_eq!(places.len(), HANDSHAKES_PENDING_PER_ADDRESS_MAX);
-        assert!(pending.place(IpAddr::from([192, 0, 2, 2])).is_some());
-        drop(places);
-        assert!(pending.lock().1.is_empty());
-    }
-
-    #[test]
-    fn places_are_bounded_even_on_this_machine() {
-        let pending = Arc::new(Pending::default());
-        let here = IpAddr::from([127, 0, 0, 1]);
-        let places: Vec<_> = std::iter::from_fn(|| pending.place(here)).collect();
-        assert_eq!(places.len(), HANDSHAKES_PENDING_MAX);
-        assert!(pending.place(here).is_none());
+    fn place_is_kept_until_the_connection_is_dropped() {
+        task::block_on(async {
+            let (crowd, doors) = (Arc::new(Crowd::default()), Arc::new(Doors::default()));
+            let notes = Arc::new(Mailbox::new());
+            let info_hash = InfoHash([7; 20]);
+            let door = Door {
+                peer_id: PeerId::ours([1; 12]),
+                notes: notes.clone(),
+                arrivals: Arc::default(),
+            };
+            doors.open(info_hash, door);
+            let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            let tasks = Tasks::new();
+            let spawner = tasks.spawner();
+            spawner.until_stop(accept_all(listener, doors, crowd.clone(), spawner.clone()));
+            let ours = Handshake {
+                extensions: Extensions::OURS,
+                info_hash,
+                peer_id: PeerId::ours([2; 12]),
+            };
+            let _dialled = dial(address, ours).await.unwrap();
+            let mut found = Vec::new();
+            while found.is_empty() {
+                notes.take(&mut found);
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(crowd.connections(), 1);
+            drop(found);
+            assert_eq!(crowd.connections(), 0);
+            tasks.stop();
+            tasks.join().await;
+        });
     }
 }

@@ -10,6 +10,7 @@ use shoal_tracker::announcer::TrackerKey;
 use shoal_tracker::{AnnounceResponse, TrackerError};
 use shoal_wire::Handshake;
 
+use crate::crowd::Place;
 use crate::disk::Answer;
 
 /// Every variant answers something that was given out before, so their number has a bound.
@@ -23,13 +24,16 @@ pub(crate) enum Note {
     /// A dial came to nothing.
     DialFailed(SocketAddr),
     /// A tracker answered, or did not.
-    Announced {
-        tracker: TrackerKey,
-        url: String,
-        result: Result<AnnounceResponse, TrackerError>,
-    },
+    Announced(Announced),
     /// What is on the disk has been checked.
     Checked(Result<Bitfield, StorageError>),
+}
+
+/// What became of an announce.
+pub(crate) struct Announced {
+    pub(crate) tracker: TrackerKey,
+    pub(crate) url: String,
+    pub(crate) result: Result<AnnounceResponse, TrackerError>,
 }
 
 /// A socket behind its handshake.
@@ -40,4 +44,6 @@ pub(crate) struct Greeted {
     pub(crate) direction: Direction,
     /// What the peer said; its info hash is ours.
     pub(crate) handshake: Handshake,
+    /// Of incoming ones: what they take of the bounds of the engine, until they end.
+    pub(crate) place: Option<Place>,
 }

@@ -30,8 +30,10 @@ pub struct Contender {
     pub connected_at: Instant,
     /// It owes us blocks and gives none.
     pub snubbed: bool,
-    /// It is served and takes nothing, or did not when it was served last.
+    /// It is served and takes nothing, or did not when it was served last, not long ago.
     pub idle: bool,
+    /// It is served and has all that it asks for.
+    pub sated: bool,
     /// What it gives us, bytes a second.
     pub download_rate: u64,
     /// What we give it, bytes a second.
@@ -91,8 +93,12 @@ impl Choker {
             contenders.sort_by_key(leech_order);
         }
         let regular = self.regular_slots();
-        let able = contenders.iter().filter(|c| seeding || !c.snubbed);
-        let mut chosen: BTreeSet<_> = able.take(regular).map(|c| c.peer).collect();
+        let mut chosen = if seeding {
+            seed_choice(&contenders, regular)
+        } else {
+            let able = contenders.iter().filter(|c| !c.snubbed);
+            able.take(regular).map(|c| c.peer).collect()
+        };
         let rest = contenders.iter().filter(|c| !chosen.contains(&c.peer));
         let (wasters, eager): (Vec<_>, Vec<_>) = rest.partition(|c| c.idle);
         let rest = if eager.is_empty() { wasters } else { eager };
@@ -106,16 +112,18 @@ impl Choker {
 
     /// Between rounds: peers to serve at once because slots are free.
     ///
-    /// Who takes nothing holds no slot against those who may take something, or a hundred such
-    /// would starve everyone else; where nobody takes anything, each opens one more.
-    pub fn fill(&mut self, now: Instant, contenders: &[Contender]) -> Vec<PeerKey> {
+    /// Who takes nothing, or has all that it asks for, holds no slot against those who may take
+    /// something, or a hundred such would starve everyone else. The more of them there are, the
+    /// more others are tried at once: so all who wait are tried within a few seconds.
+    pub fn fill(&mut self, now: Instant, contenders: &[Contender], seeding: bool) -> Vec<PeerKey> {
         let slots = self.regular_slots() + 1;
         let served = contenders.iter().filter(|c| c.unchoked);
-        let (idle, busy): (Vec<_>, Vec<_>) = served.partition(|c| c.idle);
+        let (idle, busy): (Vec<_>, Vec<_>) = served.partition(|c| c.is_no_burden(seeding));
         let waiting = contenders.iter().filter(|c| !c.unchoked);
         let (mut wasters, mut eager): (Vec<_>, Vec<_>) = waiting.partition(|c| c.idle);
-        let more = if busy.is_empty() { idle.len() } else { 0 };
-        let free = (slots + more).saturating_sub(busy.len());
+        let all_at_once = seeding || busy.is_empty();
+        let for_nothing = if all_at_once { idle.len() / slots } else { 0 };
+        let free = slots.saturating_sub(busy.len()) * (1 + for_nothing);
         let mut chosen = self.draw_some(now, &mut eager, free);
         let taken = idle.len() + busy.len() + chosen.len();
         chosen.extend(self.draw_some(now, &mut wasters, slots.saturating_sub(taken)));
@@ -124,8 +132,9 @@ impl Choker {
 
     /// Once in a while: opens a slot while everyone served gets plenty and somebody waits, closes
     /// one when not. Thin lines stay with the configured slots.
-    pub fn adjust_slots(&mut self, now: Instant, contenders: &[Contender]) {
-        let served = contenders.iter().filter(|c| c.unchoked && !c.idle);
+    pub fn adjust_slots(&mut self, now: Instant, contenders: &[Contender], seeding: bool) {
+        let served = contenders.iter();
+        let served = served.filter(|c| c.unchoked && !c.is_no_burden(seeding));
         let rates: Vec<_> = served
             .map(|c| {
                 (
@@ -191,6 +200,26 @@ impl Choker {
     }
 }
 
+impl Contender {
+    /// It holds its slot against nobody. Among leechers slots are wages: who has all that it asks
+    /// for is paid with one.
+    fn is_no_burden(&self, seeding: bool) -> bool {
+        self.idle || (seeding && self.sated)
+    }
+}
+
+/// The first so many in order, and on the way whoever is served and needs no slot of its own.
+fn seed_choice(in_order: &[Contender], slots: usize) -> BTreeSet<PeerKey> {
+    let mut free = slots;
+    let chosen = in_order.iter().filter(|c| {
+        let for_nothing = c.sated && !c.idle;
+        let takes_one = !for_nothing && free > 0;
+        free -= usize::from(takes_one);
+        for_nothing || takes_one
+    });
+    chosen.map(|c| c.peer).collect()
+}
+
 /// Best givers first; among equals those served now, then those who wait longest.
 fn leech_order(c: &Contender) -> (u64, bool, Instant, PeerKey) {
     (u64::MAX - c.download_rate, !c.unchoked, c.since, c.peer)
@@ -224,6 +253,7 @@ mod tests {
             connected_at: now,
             snubbed: false,
             idle: false,
+            sated: false,
             download_rate: 0,
             upload_rate: 0,
         }
@@ -307,12 +337,12 @@ mod tests {
         let now = Instant::now();
         let mut all = contenders(10, now);
         let mut choker = Choker::new(4, 1, now);
-        let chosen = choker.fill(now, &all);
+        let chosen = choker.fill(now, &all, true);
         assert_eq!(chosen.len(), 5);
         apply(&mut all, &chosen.iter().copied().collect(), now);
-        assert_eq!(choker.fill(now, &all), []);
+        assert_eq!(choker.fill(now, &all, true), []);
         all.retain(|c| c.peer != chosen[0]);
-        assert_eq!(choker.fill(now, &all).len(), 1);
+        assert_eq!(choker.fill(now, &all, true).len(), 1);
     }
 
     #[test]
@@ -323,7 +353,7 @@ mod tests {
         // All but one waste what they are given.
         let mut now = start;
         for _ in 0..6 {
-            let chosen = choker.fill(now, &all);
+            let chosen = choker.fill(now, &all, true);
             for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
                 (c.unchoked, c.since, c.served) = (true, now, true);
                 c.idle = c.peer != PeerKey(77);
@@ -345,10 +375,38 @@ mod tests {
         let now = Instant::now();
         let mut all = contenders(10, now);
         let mut choker = Choker::new(4, 1, now);
-        let chosen: BTreeSet<_> = choker.fill(now, &all).into_iter().collect();
+        let chosen: BTreeSet<_> = choker.fill(now, &all, true).into_iter().collect();
         apply(&mut all, &chosen, now);
         all.iter_mut().find(|c| c.unchoked).unwrap().idle = true;
-        assert_eq!(choker.fill(now, &all).len(), 1);
+        assert_eq!(choker.fill(now, &all, true).len(), 1);
+    }
+
+    #[test]
+    fn who_has_all_that_it_asks_for_keeps_its_slot_and_takes_it_from_nobody() {
+        let start = Instant::now();
+        let mut all = contenders(101, start);
+        let mut choker = Choker::new(4, 1, start);
+        let mut now = start;
+        // All but one ask seldom.
+        for _ in 0..6 {
+            let chosen = choker.fill(now, &all, true);
+            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
+                (c.unchoked, c.since, c.served) = (true, now, true);
+                c.sated = c.peer != PeerKey(77);
+            }
+            now += SECOND;
+        }
+        assert!(all.iter().all(|c| c.unchoked), "all were tried");
+        for _ in 0..6 {
+            now += SECOND * 10;
+            let served = choker.round(now, all.clone(), true);
+            assert_eq!(served.len(), 101, "a slow peer is not choked for it");
+        }
+        // Among leechers a slot is a wage: they hold it.
+        assert_eq!(choker.round(now, all.clone(), false).len(), 5);
+        all[77].unchoked = false;
+        assert_eq!(choker.fill(now, &all, false), []);
+        assert_eq!(choker.fill(now, &all, true), [PeerKey(77)]);
     }
 
     #[test]
@@ -389,12 +447,12 @@ mod tests {
         let mut now = start;
         let mut all = contenders(30, start);
         for _ in 0..20 {
-            let chosen = choker.fill(now, &all);
+            let chosen = choker.fill(now, &all, true);
             for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
                 (c.unchoked, c.since, c.upload_rate) = (true, now, 1 << 20);
             }
             now += SECOND * 4;
-            choker.adjust_slots(now, &all);
+            choker.adjust_slots(now, &all, false);
         }
         let served = all.iter().filter(|c| c.unchoked).count();
         assert_eq!(served, UNCHOKE_SLOTS_MAX);
@@ -402,7 +460,7 @@ mod tests {
             c.upload_rate = 1_000;
         }
         for _ in 0..20 {
-            choker.adjust_slots(now, &all);
+            choker.adjust_slots(now, &all, false);
         }
         assert_eq!(choker.round(now, all, false).len(), 5);
     }

@@ -114,6 +114,13 @@ pub enum Input {
         /// What.
         messages: Vec<Message>,
     },
+    /// The read held messages that nobody here understands, and they were passed over.
+    Unknown {
+        /// From whom.
+        peer: PeerKey,
+        /// How many; each further 16 KiB of a long one count as one more.
+        messages: u32,
+    },
     /// Blocks of [`Output::Serve`] have left for the socket (or could not be read: `bytes` less).
     Sent {
         /// To whom.

@@ -22,6 +22,10 @@ pub const REQQ_DEFAULT: usize = 250;
 /// Requests at the start of an unchoke. Ours: one 256 KiB piece; it doubles each round trip.
 pub const REQUESTS_START: usize = 16;
 
+/// Requests at the start of an unchoke of a peer that gave nothing at the last. Ours: what it holds
+/// in vain others cannot fetch; an honest one has it back to [`REQUESTS_START`] in three round trips.
+pub const REQUESTS_ON_PROBATION: usize = 2;
+
 /// Requests always allowed to an unchoking peer. Source: libtorrent, `min_request_queue` 2.
 pub const REQUESTS_MIN: usize = 2;
 
@@ -39,9 +43,17 @@ pub const UNREQUESTED_BLOCKS_MAX: u32 = 64;
 /// Rejects of requests never made that we put up with on one connection. Ours: two pipelines.
 pub const UNREQUESTED_REJECTS_MAX: u32 = 1_000;
 
-/// Without a block for this long a peer that owes us some is snubbed. Source: BEP 3's reference
-/// client and Cohen 2003, "anti-snubbing": one minute.
+/// Without a block for this long a peer that owes us some is snubbed, whatever its rate. Source:
+/// BEP 3's reference client and Cohen 2003, "anti-snubbing": one minute.
 pub const SNUBBED_AFTER: Duration = Duration::from_secs(60);
+
+/// The same for a peer that has not given one block since it unchoked us. Source: libtorrent's
+/// `piece_timeout`, 20 s.
+pub const SNUBBED_UNTRIED_AFTER: Duration = Duration::from_secs(20);
+
+/// A peer that gives blocks is snubbed after so many times what passes between two of them, but
+/// not before [`SNUBBED_UNTRIED_AFTER`]. Ours: far beyond any jitter of a line.
+pub const SNUBBED_AFTER_GAPS: u32 = 16;
 
 /// A peer that rejects an honest request is asked nothing for this long. Ours.
 pub const REJECT_PAUSE: Duration = Duration::from_secs(2);
@@ -103,6 +115,20 @@ pub const SLOT_SETTLE: Duration = Duration::from_secs(3);
 /// Ours: a slow round trip, twice; taken in error, it costs that one more is served for a while.
 pub const IDLE_AFTER: Duration = Duration::from_secs(2);
 
+/// A peer that is served holds its slot for this long in any case. Ours: time to ask.
+pub const SLOT_FRESH: Duration = Duration::from_millis(800);
+
+/// A peer for which something waits less than one part in so many of the time has all that it
+/// asks for: its slot is held against nobody. Ours: who downloads keeps a second of requests here.
+pub const HUNGRY_SHARE: u32 = 4;
+
+/// Who took nothing in its turn gets the next behind everybody else for this long, twice as long
+/// after each further such turn. Ours: a round.
+pub const WASTER_PAUSE: Duration = Duration::from_secs(10);
+
+/// The most of [`WASTER_PAUSE`]. Ours: an honest peer whose disk stood still waits no longer.
+pub const WASTER_PAUSE_MAX: Duration = Duration::from_secs(160);
+
 /// Bytes given to the shell and not yet on the line, per peer, at first. Ours: 512 KiB is a
 /// batch of 32 blocks for one vectored write.
 pub const SERVE_AHEAD_START: u64 = 512 << 10;
@@ -118,6 +144,10 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(150);
 
 /// Messages that change nothing, at once. Ours: a cancelled pipeline and its rejects fit twice.
 pub const CONTROL_BURST: u64 = 2_000;
+
+/// A request below this that is no whole block costs as much as a message that changes nothing.
+/// Ours: a read and an answer for a few bytes; no client is known to ask for less than 4 KiB.
+pub const REQUEST_LENGTH_FREE: u32 = 4 << 10;
 
 /// Pieces of a repeated bitfield that cost as much as one message. Ours: 1 KiB on the wire.
 pub const BITFIELD_PIECES_PER_CHARGE: u32 = 8 << 10;

@@ -24,7 +24,8 @@ pub enum PeerMisbehaved {
     #[error("spare bits of the bitfield are set")]
     BitfieldSpareBits,
     /// Too many messages that change nothing: choke and interest flapping, cancels of nothing,
-    /// repeated haves and bitfields, keep-alives by the hundred. BEP 3 has no such use.
+    /// repeated haves and bitfields, keep-alives by the hundred, messages unknown to us. BEP 3 has
+    /// no such use.
     #[error("flood of control messages")]
     ControlFlood,
     /// A message of BEP 6 though one of the handshakes did not offer it. BEP 6.
@@ -48,7 +49,8 @@ pub enum PeerMisbehaved {
     /// `reject` again and again for blocks that we never asked for. BEP 6.
     #[error("flood of rejects of requests never made")]
     RejectFlood,
-    /// Requests went on above the queue's bound, while choked, or doubled. BEP 3, 10 (`reqq`).
+    /// Requests went on above the queue's bound, while choked, doubled, or for crumbs of blocks.
+    /// BEP 3, 10 (`reqq`).
     #[error("flood of requests")]
     RequestFlood,
     /// A request that no block of the torrent fits, or longer than 2^14. BEP 3.

@@ -12,9 +12,12 @@ use shoal_wire::Message;
 
 use crate::holdings::Holdings;
 use crate::io::Direction;
-use crate::limits::{CONTROL_BURST, CONTROL_PER_S, IDLE_AFTER};
+use crate::limits::{
+    CONTROL_BURST, CONTROL_PER_S, HUNGRY_SHARE, IDLE_AFTER, SLOT_FRESH, WASTER_PAUSE,
+    WASTER_PAUSE_MAX,
+};
 use crate::misbehaved::PeerMisbehaved;
-use crate::rates::{Rate, TokenBucket};
+use crate::rates::{Rate, Share, TokenBucket};
 use crate::requests::Pipeline;
 use crate::uploads::UploadQueue;
 
@@ -67,8 +70,14 @@ pub(crate) struct Peer {
     pub(crate) last_sent_at: Instant,
     /// When it last took something of what we serve it; also when it was unchoked.
     pub(crate) last_took_at: Instant,
-    /// It took nothing when we last served it, until we choked it.
-    pub(crate) wasted_its_turn: bool,
+    /// How much of the time something waits for it.
+    hunger: Share,
+    /// For most of the last second nothing did.
+    sated: bool,
+    /// It took nothing in so many turns, one after the other,
+    wasted_turns: u32,
+    /// so it is served after all others until then.
+    last_until: Instant,
     /// When `we_choke` last changed.
     pub(crate) we_choke_since: Instant,
     /// When `peer_chokes` last became true.
@@ -121,7 +130,10 @@ impl Peer {
             last_received_at: now,
             last_sent_at: now,
             last_took_at: now,
-            wasted_its_turn: false,
+            hunger: Share::new(now),
+            sated: false,
+            wasted_turns: 0,
+            last_until: now,
             we_choke_since: now,
             peer_chokes_since: now,
             useless_since: now,
@@ -133,13 +145,53 @@ impl Peer {
     }
 
     /// Whether its slot is of no use to it: it is served and takes nothing, or it was so the last
-    /// time. A peer that waits for our own limit of rate takes what it can.
+    /// time, not long ago. A peer that waits for our own limit of rate takes what it can.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         if self.we_choke {
-            return self.wasted_its_turn;
+            return now < self.last_until;
         }
         let waits_for_us = !self.uploads.is_empty() && self.uploads.handed_out_bytes() == 0;
         !waits_for_us && now.saturating_duration_since(self.last_took_at) >= IDLE_AFTER
+    }
+
+    /// Whether it is served all that it asks for, so that others could be served too.
+    pub(crate) fn is_sated(&self, now: Instant) -> bool {
+        let fresh = now.saturating_duration_since(self.we_choke_since) < SLOT_FRESH;
+        !self.we_choke && !fresh && self.sated
+    }
+
+    /// Something was queued for it, or left.
+    pub(crate) fn note_hunger(&mut self, now: Instant) {
+        let waits = !self.uploads.is_empty() || self.uploads.handed_out_bytes() > 0;
+        self.hunger.set(now, waits);
+    }
+
+    /// Looks at the last second.
+    pub(crate) fn judge_hunger(&mut self, now: Instant) {
+        let (waited, passed) = self.hunger.take(now);
+        self.sated = waited * HUNGRY_SHARE < passed;
+    }
+
+    /// It has its turn from now on.
+    pub(crate) fn turn_begins(&mut self, now: Instant) {
+        self.last_took_at = now;
+        self.served = true;
+    }
+
+    /// Its turn is over, before it is choked.
+    pub(crate) fn turn_ends(&mut self, now: Instant) {
+        if self.is_idle(now) {
+            let pause = WASTER_PAUSE * 2_u32.saturating_pow(self.wasted_turns);
+            self.last_until = now + pause.min(WASTER_PAUSE_MAX);
+            self.wasted_turns = (self.wasted_turns + 1).min(8);
+        }
+    }
+
+    /// It took some of what it was served.
+    pub(crate) fn took(&mut self, now: Instant) {
+        self.last_took_at = now;
+        self.wasted_turns = 0;
+        self.last_until = now;
     }
 
     /// Checks what can be checked without looking inside: that the extension was agreed on.
@@ -192,5 +244,39 @@ impl Peer {
     /// Whether neither side wants anything.
     pub(crate) fn is_useless(&self) -> bool {
         !self.we_are_interested && !self.peer_is_interested
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn wasted_turns_cost_more_and_more_until_something_is_taken() {
+        let start = Instant::now();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let name = PeerId([1; 20]);
+        let mut peer = Peer::new(start, address, Direction::Incoming, name, true, 4);
+        let turn = |peer: &mut Peer, now: Instant, takes: bool| {
+            (peer.we_choke, peer.we_choke_since) = (false, now);
+            peer.turn_begins(now);
+            let end = now + IDLE_AFTER;
+            if takes {
+                peer.took(end);
+            }
+            peer.turn_ends(end);
+            peer.we_choke = true;
+            let waits = (0..1_000).map(Duration::from_secs);
+            let mut waits = waits.skip_while(|&wait| peer.is_idle(end + wait));
+            waits.next().expect("it is forgiven")
+        };
+        let mut now = start;
+        for factor in [1, 2, 4, 8, 16, 16, 16, 16, 16, 16, 16] {
+            assert_eq!(turn(&mut peer, now, false), WASTER_PAUSE * factor);
+            now += WASTER_PAUSE_MAX * 2;
+        }
+        assert_eq!(turn(&mut peer, now, true), Duration::ZERO);
+        assert_eq!(turn(&mut peer, now, false), WASTER_PAUSE);
     }
 }

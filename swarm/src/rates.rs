@@ -66,6 +66,50 @@ fn slot(second: u64) -> usize {
     (second % SLOTS as u64) as usize
 }
 
+/// How much of the time something is so.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// It is so since then, or since the last look.
+    since: Option<Instant>,
+    /// It was so for this long before.
+    so_far: Duration,
+    looked_at: Instant,
+}
+
+impl Share {
+    /// It is not so.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            since: None,
+            so_far: Duration::ZERO,
+            looked_at: now,
+        }
+    }
+
+    /// From now on it is so, or not.
+    pub fn set(&mut self, now: Instant, is_so: bool) {
+        match (self.since, is_so) {
+            (None, true) => self.since = Some(now),
+            (Some(since), false) => {
+                self.so_far += now.saturating_duration_since(since);
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// For how long it was so, of how long, since this was last asked.
+    pub fn take(&mut self, now: Instant) -> (Duration, Duration) {
+        let is_so = self.since.is_some();
+        self.set(now, false);
+        self.set(now, is_so);
+        let passed = now.saturating_duration_since(self.looked_at);
+        self.looked_at = now;
+        (std::mem::take(&mut self.so_far), passed)
+    }
+}
+
 const NANOS: u128 = 1_000_000_000;
 
 /// A budget that fills at a steady rate up to a burst. Exact in the long run: no rounding.
@@ -191,6 +235,20 @@ mod tests {
         rate.add(start, 1 << 30);
         rate.add(start + SECOND * 1_000, 9_000);
         assert_eq!(rate.per_second(start + SECOND * 1_000), 1_000);
+    }
+
+    #[test]
+    fn share_counts_what_was_so_since_the_last_look() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut share = Share::new(start);
+        assert_eq!(share.take(at(1_000)), (Duration::ZERO, SECOND));
+        share.set(at(1_100), true);
+        share.set(at(1_200), true);
+        share.set(at(1_300), false);
+        share.set(at(1_900), true);
+        assert_eq!(share.take(at(2_000)), (SECOND * 3 / 10, SECOND));
+        assert_eq!(share.take(at(2_500)), (SECOND / 2, SECOND / 2));
     }
 
     #[test]

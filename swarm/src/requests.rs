@@ -13,7 +13,8 @@ use shoal_metainfo::{BLOCK_LENGTH, Block};
 
 use crate::limits::{
     LATE_BLOCKS_MAX, QUEUE_TIME, REQQ_DEFAULT, REQUESTS_IN_FLIGHT_MAX, REQUESTS_MIN,
-    REQUESTS_START, SNUBBED_AFTER,
+    REQUESTS_ON_PROBATION, REQUESTS_START, SNUBBED_AFTER, SNUBBED_AFTER_GAPS,
+    SNUBBED_UNTRIED_AFTER,
 };
 
 /// What a block that came is to us.
@@ -43,6 +44,11 @@ pub struct Pipeline {
     wait_min: Option<Duration>,
     /// When the peer last gave a block, or was first asked after owing none.
     progress_at: Instant,
+    /// What passes between two blocks of it, lately; `None` while it has given none since the last
+    /// unchoke.
+    gap: Option<Duration>,
+    /// It was asked since the last unchoke.
+    was_asked: bool,
     snubbed: bool,
     paused_until: Option<Instant>,
 }
@@ -58,6 +64,8 @@ impl Pipeline {
             reqq: REQQ_DEFAULT,
             wait_min: None,
             progress_at: now,
+            gap: None,
+            was_asked: false,
             snubbed: false,
             paused_until: None,
         }
@@ -81,7 +89,7 @@ impl Pipeline {
         self.outstanding.is_empty()
     }
 
-    /// Whether the peer has not given a block for a minute though it owed us some.
+    /// Whether the peer gave no block for far too long though it owed us some.
     #[must_use]
     pub fn is_snubbed(&self) -> bool {
         self.snubbed
@@ -109,6 +117,7 @@ impl Pipeline {
         if self.outstanding.is_empty() {
             self.progress_at = now;
         }
+        self.was_asked = true;
         self.outstanding.push_back((block, now));
     }
 
@@ -124,14 +133,12 @@ impl Pipeline {
             }
             self.outstanding.remove(at);
             self.adapt(now.saturating_duration_since(asked_at));
-            self.progress_at = now;
-            self.snubbed = false;
+            self.progresses(now);
             return Expectation::Asked(block);
         }
         match self.late.iter().position(here) {
             Some(at) if fits(&self.late[at]) => {
-                self.progress_at = now;
-                self.snubbed = false;
+                self.progresses(now);
                 let late = self.late.remove(at);
                 late.map_or(Expectation::Unasked, Expectation::Late)
             }
@@ -185,17 +192,40 @@ impl Pipeline {
 
     /// The peer unchoked us: the line is measured anew.
     pub fn restart(&mut self) {
-        self.window = REQUESTS_START.min(self.window_max());
+        let broke_its_word = self.was_asked && self.gap.is_none();
+        let window = if broke_its_word {
+            REQUESTS_ON_PROBATION
+        } else {
+            REQUESTS_START
+        };
+        self.window = window.min(self.window_max());
         self.wait_min = None;
+        self.gap = None;
+        self.was_asked = false;
     }
 
-    /// Looks at the clock; true when the peer owes us and has given nothing for a minute: it is
-    /// snubbed, and what it owes should be given up.
+    /// Looks at the clock; true when the peer owes us and gave nothing for far longer than it
+    /// usually takes: it is snubbed, and what it owes should be given up.
     pub fn is_stalled(&mut self, now: Instant) -> bool {
         let waited = now.saturating_duration_since(self.progress_at);
-        let stalled = !self.outstanding.is_empty() && waited >= SNUBBED_AFTER;
+        let patience = self.gap.map_or(SNUBBED_UNTRIED_AFTER, |gap| {
+            let usual = gap.saturating_mul(SNUBBED_AFTER_GAPS);
+            usual.clamp(SNUBBED_UNTRIED_AFTER, SNUBBED_AFTER)
+        });
+        let stalled = !self.outstanding.is_empty() && waited >= patience;
         self.snubbed |= stalled;
         stalled
+    }
+
+    /// A block came that was asked for at some time.
+    fn progresses(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.progress_at);
+        // The longest, fading: blocks come in bursts.
+        self.gap = self
+            .gap
+            .map_or(Some(gap), |old| Some(gap.max(old * 15 / 16)));
+        self.progress_at = now;
+        self.snubbed = false;
     }
 
     /// How long the peer, at its rate, needs for what it owes; at least as long as it has given
@@ -395,21 +425,59 @@ mod tests {
     fn peer_that_owes_and_gives_nothing_is_snubbed_until_it_gives() {
         let start = Instant::now();
         let mut pipeline = Pipeline::new(start);
-        assert!(
-            !pipeline.is_stalled(start + SNUBBED_AFTER * 2),
-            "it owes nothing"
-        );
-        let asked_at = start + SNUBBED_AFTER * 2;
+        let patience = SNUBBED_UNTRIED_AFTER;
+        assert!(!pipeline.is_stalled(start + patience * 2), "owes nothing");
+        let asked_at = start + patience * 2;
         pipeline.asked(asked_at, block(0));
-        assert!(!pipeline.is_stalled(asked_at + SNUBBED_AFTER - MS));
-        let now = asked_at + SNUBBED_AFTER;
+        assert!(!pipeline.is_stalled(asked_at + patience - MS));
+        let now = asked_at + patience;
         assert!(pipeline.is_stalled(now) && pipeline.is_snubbed());
         pipeline.give_up_all();
         assert_eq!(pipeline.room(now), 1);
         pipeline.asked(now, block(1));
-        assert!(!pipeline.is_stalled(now + SNUBBED_AFTER - MS));
-        assert!(pipeline.is_stalled(now + SNUBBED_AFTER));
+        assert!(!pipeline.is_stalled(now + patience - MS));
+        assert!(pipeline.is_stalled(now + patience));
         pipeline.came(now, 0, 0, 16_384);
         assert!(!pipeline.is_snubbed());
+    }
+
+    #[test]
+    fn patience_follows_what_the_peer_usually_takes() {
+        for (gap, expected) in [
+            (MS * 10, SNUBBED_UNTRIED_AFTER),
+            (MS * 2_000, MS * 2_000 * SNUBBED_AFTER_GAPS),
+            (MS * 10_000, SNUBBED_AFTER),
+        ] {
+            let mut now = Instant::now();
+            let mut pipeline = Pipeline::new(now);
+            for number in 0..4 {
+                pipeline.asked(now, block(number));
+            }
+            for number in 0..3 {
+                now += gap;
+                let raw = block(number).raw();
+                pipeline.came(now, raw.index, raw.begin, 16_384);
+            }
+            assert!(!pipeline.is_stalled(now + expected - MS), "{gap:?}");
+            assert!(pipeline.is_stalled(now + expected), "{gap:?}");
+        }
+    }
+
+    #[test]
+    fn peer_that_gave_nothing_starts_its_next_unchoke_with_little() {
+        let now = Instant::now();
+        let mut pipeline = Pipeline::new(now);
+        pipeline.restart();
+        assert_eq!(pipeline.room(now), REQUESTS_START, "never asked");
+        for number in 0..2 {
+            pipeline.asked(now, block(number));
+        }
+        pipeline.give_up_all();
+        pipeline.restart();
+        assert_eq!(pipeline.room(now), REQUESTS_ON_PROBATION);
+        pipeline.asked(now, block(2));
+        pipeline.came(now, 0, 2 * 16_384, 16_384);
+        pipeline.restart();
+        assert_eq!(pipeline.room(now), REQUESTS_START);
     }
 }

@@ -124,6 +124,7 @@ impl Swarm {
             } => self.connected(now, peer, address, direction, handshake),
             Input::DialFailed { address } => self.candidates.failed(now, address),
             Input::Received { peer, messages } => self.received(now, peer, messages),
+            Input::Unknown { peer, messages } => self.unknown(now, peer, messages),
             Input::Sent {
                 peer,
                 blocks,
@@ -240,6 +241,7 @@ impl Swarm {
         if !peer.is_useless() {
             peer.useless_since = now;
         }
+        peer.judge_hunger(now);
         let keep_alive = since(peer.last_sent_at) >= KEEP_ALIVE_AFTER;
         let stalled = peer.pipeline.is_stalled(now);
         let owes = !peer.pipeline.is_empty();

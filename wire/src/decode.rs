@@ -33,6 +33,8 @@ pub struct Decoder {
     bitfield_length: Option<usize>,
     /// Bytes of an unknown message that are still to be dropped.
     skip: usize,
+    /// Unknown messages dropped since they were last counted.
+    dropped: u32,
 }
 
 /// What stands at the front of the buffer.
@@ -58,6 +60,7 @@ impl Decoder {
         Self {
             bitfield_length,
             skip: 0,
+            dropped: 0,
         }
     }
 
@@ -89,11 +92,23 @@ impl Decoder {
                     buffer.advance(PREFIX);
                     return Ok(Some(Message::KeepAlive));
                 }
-                Front::Unknown { length } => self.skip = PREFIX + length,
+                Front::Unknown { length } => {
+                    self.skip = PREFIX + length;
+                    let further = length / PIECE_MESSAGE_LENGTH_MAX;
+                    // At most 64: no message is longer than a mebibyte.
+                    let count = 1 + u32::try_from(further).unwrap_or(u32::MAX - 1);
+                    self.dropped = self.dropped.saturating_add(count);
+                }
                 Front::Known { length, .. } if buffer.len() < PREFIX + length => return Ok(None),
                 Front::Known { id, length } => return Ok(Some(take(id, length, buffer))),
             }
         }
+    }
+
+    /// How many unknown messages were dropped since this was last asked, a long one counted as one
+    /// more for each block that would fit in. A few are a newer client, a flood is work for nothing.
+    pub fn take_dropped(&mut self) -> u32 {
+        std::mem::take(&mut self.dropped)
     }
 
     /// How many bytes must be added to `buffer` before [`decode`](Self::decode) can get on.
@@ -453,6 +468,7 @@ mod tests {
             assert!(buffer.len() < 5, "{} bytes are held", buffer.len());
         }
         assert_eq!(found, [Message::HaveAll]);
+        assert_eq!((decoder.take_dropped(), decoder.take_dropped()), (64, 0));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::handle::{Command, State, TorrentSnapshot};
 use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, TICK};
 use crate::listen::Doors;
 use crate::mailbox::Mailbox;
-use crate::note::Note;
+use crate::note::{Announced, Note};
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 use crate::transport::Pool;
@@ -257,16 +257,10 @@ impl Live {
             }
             Note::Greeted(greeted) => self.adopt(now, greeted),
             Note::DialFailed(address) => self.tell(now, Input::DialFailed { address }),
-            Note::Announced {
-                tracker,
-                url,
-                result,
-            } => {
-                if let Some(discovery) = &mut self.discovery {
-                    let addresses = discovery.answered(now, tracker, url, result, &self.board);
-                    let source = CandidateSource::Tracker;
-                    self.tell(now, Input::Candidates { source, addresses });
-                }
+            Note::Announced(announced) => {
+                let addresses = self.announced(now, announced);
+                let source = CandidateSource::Tracker;
+                self.tell(now, Input::Candidates { source, addresses });
             }
             // The check is over before a torrent is live.
             Note::Checked(_) => {}
@@ -274,10 +268,21 @@ impl Live {
         Ok(())
     }
 
+    /// A tracker answered, or did not; whom it named.
+    fn announced(&mut self, now: Instant, announced: Announced) -> Vec<SocketAddr> {
+        let discovery = self.discovery.as_mut();
+        discovery.map_or_else(Vec::new, |discovery| {
+            discovery.answered(now, announced, &self.board)
+        })
+    }
+
     fn batch(&mut self, now: Instant, batch: FromPeer) {
         match batch {
             FromPeer::Messages(peer, messages) => {
                 self.tell(now, Input::Received { peer, messages });
+            }
+            FromPeer::Unknown(peer, messages) => {
+                self.tell(now, Input::Unknown { peer, messages });
             }
             FromPeer::Ended(peer) => {
                 if self.links.remove(peer) {

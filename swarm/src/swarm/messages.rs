@@ -39,6 +39,18 @@ impl Swarm {
         self.ask(now, key);
     }
 
+    /// Messages that we do not know: a few are an extension of a newer client.
+    pub(super) fn unknown(&mut self, now: Instant, key: PeerKey, messages: u32) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        peer.last_received_at = now;
+        let flood = PeerMisbehaved::ControlFlood;
+        if let Err(fault) = peer.charge_for(now, messages.into(), flood) {
+            self.close(now, key, CloseReason::Misbehaved(fault));
+        }
+    }
+
     fn message(
         &mut self,
         now: Instant,

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use shoal_metainfo::{Block, PieceIndex};
+use shoal_metainfo::{BLOCK_LENGTH, Block, PieceIndex};
 use shoal_wire::Message;
 
 use super::Swarm;
 use crate::choker::Contender;
 use crate::io::{Output, PeerKey};
-use crate::limits::{SUGGEST_AHEAD_BYTES, SUGGEST_AHEAD_MAX};
+use crate::limits::{REQUEST_LENGTH_FREE, SUGGEST_AHEAD_BYTES, SUGGEST_AHEAD_MAX};
 use crate::misbehaved::PeerMisbehaved;
 use crate::spread::Spread;
 use crate::uploads::Queued;
@@ -23,9 +23,13 @@ impl Swarm {
     ) -> Result<(), PeerMisbehaved> {
         let piece = block.piece();
         let have = self.picker.have().has(piece);
+        let is_crumb = self.is_crumb(block);
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(());
         };
+        if is_crumb {
+            peer.charge(now, PeerMisbehaved::RequestFlood)?;
+        }
         let exempt = peer.we_choke && peer.is_allowed_fast(piece);
         let queued = if have && (!peer.we_choke || exempt) {
             peer.uploads.push(block)
@@ -35,6 +39,7 @@ impl Swarm {
         match queued {
             Queued::Yes => {
                 peer.allowed_blocks_left -= usize::from(exempt);
+                peer.note_hunger(now);
                 self.wants_turn(key);
                 self.piece_asked(now, key, piece);
                 Ok(())
@@ -48,6 +53,13 @@ impl Swarm {
                 charged
             }
         }
+    }
+
+    /// Whether it is much less than a block: work for nothing, when there are many of it.
+    fn is_crumb(&self, block: Block) -> bool {
+        let rest = self.picker.geometry().piece_length(block.piece()) - block.begin();
+        let is_whole = block.begin().is_multiple_of(BLOCK_LENGTH) && block.length() == rest;
+        block.length() < REQUEST_LENGTH_FREE && !is_whole
     }
 
     /// Keeps the peer supplied with suggestions when it begins a piece.
@@ -109,6 +121,7 @@ impl Swarm {
         let Some(block) = block.filter(|&block| peer.uploads.cancel(block)) else {
             return peer.charge(now, PeerMisbehaved::ControlFlood);
         };
+        peer.note_hunger(now);
         if peer.fast {
             self.send(now, key, Message::Reject(block.raw()));
         }
@@ -126,10 +139,10 @@ impl Swarm {
         peer.uploaded += bytes;
         peer.upload_rate.add(now, bytes);
         if bytes > 0 {
-            peer.last_took_at = now;
-            peer.wasted_its_turn = false;
+            peer.took(now);
         }
         let promised = peer.uploads.settled(blocks);
+        peer.note_hunger(now);
         self.upload_budget.give_back(promised.saturating_sub(bytes));
         self.wants_turn(key);
     }
@@ -178,14 +191,16 @@ impl Swarm {
     /// Gives free slots at once.
     pub(super) fn fill_slots(&mut self, now: Instant) {
         let contenders = self.contenders(now);
-        for key in self.choker.fill(now, &contenders) {
+        let seeding = self.is_complete();
+        for key in self.choker.fill(now, &contenders, seeding) {
             self.set_choke(now, key, false);
         }
     }
 
     pub(super) fn adjust_slots(&mut self, now: Instant) {
         let contenders = self.contenders(now);
-        self.choker.adjust_slots(now, &contenders);
+        let seeding = self.is_complete();
+        self.choker.adjust_slots(now, &contenders, seeding);
     }
 
     fn contenders(&self, now: Instant) -> Vec<Contender> {
@@ -202,6 +217,7 @@ impl Swarm {
                 connected_at: peer.connected_at,
                 snubbed: peer.pipeline.is_snubbed(),
                 idle: peer.is_idle(now),
+                sated: peer.is_sated(now),
                 download_rate: peer.download_rate.per_second(now),
                 upload_rate: peer.upload_rate.per_second(now),
             })
@@ -216,12 +232,14 @@ impl Swarm {
         if peer.we_choke == choke {
             return;
         }
-        peer.wasted_its_turn |= peer.is_idle(now);
+        if choke {
+            peer.turn_ends(now);
+        } else {
+            peer.turn_begins(now);
+        }
         peer.we_choke = choke;
         peer.we_choke_since = now;
         if !choke {
-            peer.last_took_at = now;
-            peer.served = true;
             self.send(now, key, Message::Unchoke);
             self.suggest(now, key);
             return;
@@ -230,6 +248,7 @@ impl Swarm {
         let dropped = peer.uploads.clear(|block| allowed.contains(&block.piece()));
         peer.allowed_by_us = allowed;
         peer.suggested_by_us.clear();
+        peer.note_hunger(now);
         let fast = peer.fast;
         self.send(now, key, Message::Choke);
         for block in dropped.into_iter().filter(|_| fast) {

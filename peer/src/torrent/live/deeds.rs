@@ -86,6 +86,7 @@ impl Live {
         let peer = outbox.peer;
         let connection = Connection {
             stream: greeted.stream,
+            place: greeted.place,
             decoder: Decoder::new(Some(self.bitfield_length)),
             outbox,
             torrent: self.to_torrent.clone(),

@@ -75,15 +75,8 @@ impl Live {
         self.inbox.take_notes(&mut notes);
         for note in notes {
             match note {
-                Note::Announced {
-                    tracker,
-                    url,
-                    result,
-                } => {
-                    if let Some(discovery) = &mut self.discovery {
-                        discovery.answered(now, tracker, url, result, &self.board);
-                    }
-                }
+                // Nobody is dialled any more.
+                Note::Announced(announced) => drop(self.announced(now, announced)),
                 Note::Disk(Answer::Flushed(result)) => flushed = Some(result),
                 // The thread has told of its panic itself.
                 Note::Disk(Answer::Panicked(_)) => flushed = Some(Ok(())),

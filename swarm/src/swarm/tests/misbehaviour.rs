@@ -118,6 +118,21 @@ fn flood_of_control_messages_closes() {
 }
 
 #[test]
+fn flood_of_unknown_messages_closes_and_a_few_do_not() {
+    let mut stage = stage(Bitfield::none(4), Extensions::OURS);
+    let unknown = |messages| Input::Unknown {
+        peer: KEY,
+        messages,
+    };
+    let burst = u32::try_from(CONTROL_BURST).unwrap();
+    assert_eq!(closed(&stage.handle(unknown(burst))), []);
+    stage.now += SECOND * 2;
+    assert_eq!(closed(&stage.handle(unknown(90))), [], "some a second");
+    check(&stage.handle(unknown(11)), PeerMisbehaved::ControlFlood);
+    assert_eq!(stage.handle(unknown(1)), [], "it is gone");
+}
+
+#[test]
 fn haves_that_are_news_are_no_flood() {
     let now = Instant::now();
     let pieces = 3 * CONTROL_BURST as u32;
@@ -182,6 +197,32 @@ fn flood_of_rejects_closes() {
     let honest = UNREQUESTED_REJECTS_MAX as usize;
     assert_eq!(closed(&stage.says(KEY, vec![reject.clone(); honest])), []);
     check(&stage.say([reject]), PeerMisbehaved::RejectFlood);
+}
+
+#[test]
+fn flood_of_requests_for_crumbs_closes() {
+    let mut stage = stage(Bitfield::all(4), Extensions::OURS);
+    stage.say([Message::Interested]);
+    let mut left = CONTROL_BURST;
+    // All of them are served, so nothing else is wrong with them.
+    let outputs = loop {
+        let whole = block(3, 3).raw();
+        let crumb = RawBlock { length: 1, ..whole };
+        let outputs = stage.say([Message::Request(crumb), Message::Request(whole)]);
+        if !closed(&outputs).is_empty() {
+            break outputs;
+        }
+        let serves = |output: &&Output| matches!(output, Output::Serve { .. });
+        assert_eq!(outputs.iter().filter(serves).count(), 2);
+        left = left.checked_sub(1).expect("the flood is noticed");
+        stage.handle(Input::Sent {
+            peer: KEY,
+            blocks: 2,
+            bytes: u64::from(1 + whole.length),
+        });
+    };
+    check(&outputs, PeerMisbehaved::RequestFlood);
+    assert_eq!(left, 1, "interest was charged, whole blocks were not");
 }
 
 #[test]

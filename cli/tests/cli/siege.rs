@@ -1,0 +1,35 @@
+//! `shoal client` besieged: the real program, as people run it, serves somebody honest all the same.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use shoal_integration_tests::{BESIEGERS, Content, Ruse, Siege, TestPeer};
+
+use crate::support::Folder;
+
+/// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
+const ROUNDS: Duration = Duration::from_secs(8);
+
+#[test]
+fn besieged_client_serves_who_comes_late() {
+    let content = Content::single(8 << 20);
+    let torrent = content.torrent_file();
+    let folder = Folder::new();
+    let line = ["client".as_ref(), torrent.as_os_str(), "0".as_ref()];
+    let dir = ["--dir".as_ref(), content.dir().as_os_str()];
+    let more = ["--no-tracker".as_ref(), "--json".as_ref()];
+    let mut client = folder.start(line.iter().chain(&dir).chain(&more));
+    let port = client.wait("started")["port"].as_u64().unwrap();
+    client.wait("complete");
+    let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+    let alone = TestPeer::download(&content, address);
+    for ruse in [Ruse::NeverReads, Ruse::Sips] {
+        let siege = Siege::lay(ruse, address, &content);
+        thread::sleep(Duration::from_secs(4));
+        let besieged = TestPeer::download(&content, address);
+        assert!(siege.lift() >= BESIEGERS, "there was no siege");
+        let most = alone * 10 + ROUNDS;
+        assert!(besieged < most, "{besieged:?} in place of {alone:?}");
+    }
+}
