@@ -1,13 +1,18 @@
 //! Disk work on threads of its own: writing, verifying and reading for all torrents.
 //!
-//! A piece always goes to the same writing thread, first in, first out, so its verification comes
-//! behind its writes. Blocks to serve are read by other threads, which never hash: a peer that
-//! waits for sixteen kilobytes does not wait for a piece of sixteen megabytes, and a cold page
-//! holds up no write. Answers go to the torrent's [`Mailbox`](crate::mailbox), which never blocks:
+//! ```text
+//!  writes ─▶ writers (a piece always to the same) ─┬▶ verifiers: several pieces side by side
+//!                                                  └▶ syncer: makes durable
+//!  blocks to serve ─▶ readers         what is there ─▶ checker
+//! ```
+//! First in, first out: so a piece is verified behind its writes. Every kind of work has its own
+//! threads: a peer that waits for sixteen kilobytes does not wait for a piece of sixteen megabytes,
+//! and neither a cold page nor a slow flush holds up a write. Answers go to the torrent's [`Mailbox`](crate::mailbox), which never blocks:
 //! so the bounded way to the disk and the way back cannot wait for each other.
 
 pub(crate) mod lane;
 pub(crate) mod store;
+mod verify;
 mod work;
 
 use std::collections::HashMap;
@@ -85,6 +90,8 @@ pub(crate) struct Disk {
 pub(crate) struct Lanes {
     writers: Vec<Arc<Lane<work::Batch>>>,
     readers: Arc<Lane<work::ReadJob>>,
+    verifiers: Arc<verify::Verifiers>,
+    syncs: Arc<Lane<work::Sync>>,
     /// Long work that is not for one block: checking what is there.
     checks: Arc<Lane<Box<dyn FnOnce() + Send>>>,
 }
@@ -105,18 +112,20 @@ pub(crate) struct TorrentDisk {
 }
 
 impl Disk {
-    /// Starts `threads` writers, half as many readers, and one thread that checks.
+    /// Starts `threads` that verify, half as many that write and that read, one that makes durable
+    /// and one that checks.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let (alive, ended) = bounded(1);
-        let writers = threads.max(1);
-        let disk = Self {
-            lanes: Lanes {
-                writers: (0..writers).map(|_| Arc::new(Lane::new())).collect(),
-                readers: Arc::new(Lane::new()),
-                checks: Arc::new(Lane::new()),
-            },
-            ended,
+        let half = threads.div_ceil(2).max(1);
+        let lanes = Lanes {
+            writers: (0..half).map(|_| Arc::new(Lane::new())).collect(),
+            readers: Arc::new(Lane::new()),
+            verifiers: Arc::default(),
+            syncs: Arc::new(Lane::new()),
+            checks: Arc::new(Lane::new()),
         };
+        // From here on, a thread that cannot be started ends those that were.
+        let disk = Self { lanes, ended };
         let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
             let alive = alive.clone();
             let body = move || {
@@ -125,19 +134,34 @@ impl Disk {
             };
             thread::Builder::new().name(name).spawn(body).map(drop)
         };
+        let behind = Arc::new(BehindWriters(disk.lanes.clone()));
         for (number, lane) in disk.lanes.writers.iter().cloned().enumerate() {
+            let behind = behind.clone();
+            let work = move || {
+                work::write_all(&lane);
+                drop(behind);
+            };
+            spawn(format!("disk-write-{number}"), Box::new(work))?;
+        }
+        for number in 0..threads.max(1) {
+            let lane = disk.lanes.verifiers.clone();
             spawn(
-                format!("disk-write-{number}"),
-                Box::new(move || work::write_all(&lane)),
+                format!("disk-verify-{number}"),
+                Box::new(move || lane.work()),
             )?;
         }
-        for number in 0..writers.div_ceil(2) {
+        for number in 0..half {
             let lane = disk.lanes.readers.clone();
             spawn(
                 format!("disk-read-{number}"),
                 Box::new(move || work::read_all(&lane)),
             )?;
         }
+        let lane = disk.lanes.syncs.clone();
+        spawn(
+            "disk-sync".to_owned(),
+            Box::new(move || work::sync_all(&lane)),
+        )?;
         let lane = disk.lanes.checks.clone();
         spawn(
             "disk-check".to_owned(),
@@ -169,10 +193,25 @@ impl Lanes {
         self.checks.push(Box::new(check));
     }
 
+    /// Ends the threads: after what is queued, or at once.
     fn close(&self, at_once: bool) {
         self.writers.iter().for_each(|lane| lane.close(at_once));
         self.readers.close(at_once);
         self.checks.close(at_once);
+        if at_once {
+            self.verifiers.close(true);
+            self.syncs.close(true);
+        }
+    }
+}
+
+/// What gets its work from the writers, and ends after the last of them.
+struct BehindWriters(Lanes);
+
+impl Drop for BehindWriters {
+    fn drop(&mut self) {
+        self.0.verifiers.close(false);
+        self.0.syncs.close(false);
     }
 }
 

@@ -98,6 +98,11 @@ pub const DISK_QUEUE_BYTES_MAX: usize = 32 << 20;
 /// and their haves do not wait long: 256 blocks are 4 MiB.
 pub const DISK_BATCH_MAX: usize = 256;
 
+/// How long a complete piece waits for others to be verified with, while they come faster than
+/// that. Ours: several pieces of 1 MiB at the rate of a fast line; peers hear of a piece later by
+/// no more than the way of a message across a continent.
+pub const VERIFY_WAIT: Duration = Duration::from_millis(10);
+
 /// How often a disk that failed is tried again. Ours: soon enough for a person who made room.
 pub const DISK_RETRY: Duration = Duration::from_secs(3);
 

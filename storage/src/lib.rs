@@ -70,4 +70,4 @@ pub use files::Allocation;
 pub use method::{Method, UnknownMethod, Ways};
 pub use report::{FileReport, FileStatus};
 pub use storage::{Access, Options, Storage, Usage};
-pub use verify::Judged;
+pub use verify::{Judged, pieces_together};

@@ -17,6 +17,13 @@ use crate::storage::Storage;
 /// A piece, and whether it is good.
 pub type Judged = (PieceIndex, Result<bool, StorageError>);
 
+/// Pieces that are verified in hardly more time than one of them: so many are best handed to
+/// [`Storage::verify_all`] at once.
+#[must_use]
+pub fn pieces_together() -> usize {
+    shoal_hashing::lanes()
+}
+
 /// A file, and bytes of it.
 type InFile = (u32, Range<u64>);
 

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 pub(crate) struct Lane<T> {
     queue: Mutex<Queue<T>>,
@@ -53,6 +54,22 @@ impl<T> Lane<T> {
         }
     }
 
+    /// The same, but sleeps until `deadline` at most.
+    pub(crate) fn pop_until(&self, deadline: Instant) -> Option<T> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if queue.closed || left.is_zero() {
+                return None;
+            }
+            let woken = self.bell.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Takes the first job when it is there and `fits`.
     pub(crate) fn pop_if(&self, fits: impl FnOnce(&T) -> bool) -> Option<T> {
         self.lock().jobs.pop_front_if(|job| fits(job))
@@ -82,6 +99,7 @@ impl<T> Lane<T> {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::time::Duration;
 
     #[test]
     fn jobs_leave_in_the_order_they_came() {
@@ -102,6 +120,17 @@ mod tests {
         lane.close(true);
         lane.push(2);
         assert_eq!(lane.pop(), None);
+    }
+
+    #[test]
+    fn pop_until_gives_up() {
+        let lane = Lane::new();
+        assert_eq!(
+            lane.pop_until(Instant::now() + Duration::from_millis(5)),
+            None
+        );
+        lane.push(1);
+        assert_eq!(lane.pop_until(Instant::now()), Some(1));
     }
 
     #[test]

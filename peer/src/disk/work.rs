@@ -1,6 +1,6 @@
 //! What the disk threads do with their jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
 use shoal_storage::StorageError;
-use shoal_swarm::io::{Digest, Verdict};
+use shoal_swarm::io::Verdict;
 
 use super::lane::Lane;
-use super::{Answer, Deed, Job, TorrentDisk};
+use super::{Answer, Deed, Job, TorrentDisk, verify};
 use crate::limits::DISK_BATCH_MAX;
 use crate::note::Note;
 use crate::outbox::Outbox;
@@ -83,15 +83,15 @@ pub(super) fn write_all(lane: &Lane<Batch>) {
     }
 }
 
-/// Writes first, then verifies: a piece is not written to between its verification and the answer.
+/// Writes, then hands on what waits for that.
 fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
     let disk = &batch.disk;
     let mut writes = Vec::new();
-    let mut verify = BTreeMap::new();
+    let mut verify = Vec::new();
     for job in batch.jobs {
         match job {
             Job::Write { block, data } => writes.push((block, data)),
-            Job::Verify { piece, digests } => *verify.entry(piece).or_default() |= digests,
+            Job::Verify { piece, digests } => verify.push((piece, digests)),
             Job::Retry(deed) => {
                 disk.write(std::mem::take(&mut writes), batch.epoch, answers);
                 answers.push(Note::Disk(Answer::Retried(disk.retry(&deed))));
@@ -99,11 +99,32 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
         }
     }
     disk.write(writes, batch.epoch, answers);
-    disk.verify(verify, batch.epoch, answers);
+    for (piece, digests) in verify {
+        if disk.spoiled().remove(&piece) == Some(batch.epoch) {
+            answers.push(verify::answer(piece, Verdict::Unknown, Vec::new()));
+        } else {
+            disk.lanes.verifiers.push(disk, piece, digests);
+        }
+    }
     if let Some(left) = batch.flush
         && left.fetch_sub(1, Ordering::SeqCst) == 1
     {
-        answers.push(Note::Disk(Answer::Flushed(disk.store.flush())));
+        disk.lanes.syncs.push(Sync(disk.clone()));
+    }
+}
+
+/// Everything that was written is to become durable.
+pub(super) struct Sync(Arc<TorrentDisk>);
+
+/// The life of the syncing thread.
+pub(super) fn sync_all(lane: &Lane<Sync>) {
+    while let Some(Sync(disk)) = lane.pop() {
+        let answer = catch_unwind(AssertUnwindSafe(|| disk.store.flush()));
+        let answer = match answer {
+            Ok(flushed) => Answer::Flushed(flushed),
+            Err(panic) => Answer::Panicked(panic_text(&*panic)),
+        };
+        disk.answers.append(&mut vec![Note::Disk(answer)]);
     }
 }
 
@@ -153,48 +174,6 @@ impl TorrentDisk {
                 answers.push(Note::Disk(Answer::Failed { error, deed }));
             }
         }
-    }
-
-    /// Judges the pieces, side by side; `true` asks for the digests of its blocks in any case.
-    fn verify(&self, mut all: BTreeMap<PieceIndex, bool>, epoch: u32, answers: &mut Vec<Note>) {
-        let answer = |piece, verdict, blocks| {
-            Note::Disk(Answer::Verified {
-                piece,
-                verdict,
-                blocks,
-            })
-        };
-        all.retain(|&piece, _| {
-            let spoiled = self.spoiled().remove(&piece) == Some(epoch);
-            if spoiled {
-                answers.push(answer(piece, Verdict::Unknown, Vec::new()));
-            }
-            !spoiled
-        });
-        for (piece, good) in self.store.verify_all(all.keys().copied().collect()) {
-            let judged = good.and_then(|good| self.judge(piece, good, all[&piece]));
-            let (verdict, blocks) = judged.unwrap_or_else(|error| {
-                let deed = Deed::Verify { piece };
-                answers.push(Note::Disk(Answer::Failed { error, deed }));
-                (Verdict::Unknown, Vec::new())
-            });
-            answers.push(answer(piece, verdict, blocks));
-        }
-    }
-
-    fn judge(
-        &self,
-        piece: PieceIndex,
-        good: bool,
-        digests: bool,
-    ) -> Result<(Verdict, Vec<Digest>), StorageError> {
-        let blocks = if digests || !good {
-            self.store.digests(piece)?
-        } else {
-            Vec::new()
-        };
-        let verdict = if good { Verdict::Good } else { Verdict::Bad };
-        Ok((verdict, blocks))
     }
 
     fn retry(&self, deed: &Deed) -> Result<(), StorageError> {
