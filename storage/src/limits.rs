@@ -17,6 +17,10 @@ pub const WINDOWS_MAX: usize = 64;
 /// Bytes one torrent maps at once unless told otherwise. Ours: [`WINDOWS_MAX`] full windows.
 pub const WINDOW_BYTES_MAX: u64 = WINDOWS_MAX as u64 * WINDOW_LENGTH_MAX;
 
+/// Windows that torrents with one budget map at once. Ours: with [`WINDOW_LENGTH_MAX`], a GiB.
+/// Busy pages stay in the page cache without a window; what a window saves is a map and an unmap.
+pub const WINDOWS_TOGETHER_MAX: usize = 256;
+
 /// Descriptors one torrent keeps open. Ours: a process often gets 1,024; opening again costs some
 /// µs and is needed once a window at most.
 pub const FILES_OPEN_MAX: usize = 64;

@@ -259,6 +259,7 @@ impl AsRef<[u8]> for Lent {
 mod tests {
     use super::*;
     use crate::pieces::Pieces;
+    use crate::windows::WindowBudget;
     use shoal_metainfo::{Geometry, PieceIndex};
     use std::io::Write;
     use std::os::fd::AsFd;
@@ -307,7 +308,7 @@ mod tests {
 
     #[test]
     fn unverified_piece_is_not_lent() {
-        let windows = std::sync::Arc::new(crate::windows::Windows::new(1, 1 << 20));
+        let windows = std::sync::Arc::new(crate::windows::Windows::new(&WindowBudget::new(1, 1 << 20)));
         let file = tempfile::tempfile().unwrap();
         file.set_len(100).unwrap();
         let map = || Mapping::new(file.as_fd(), 0, 100, Purpose::Read);
@@ -315,6 +316,26 @@ mod tests {
             .lease(crate::windows::Key::default(), 100, map)
             .unwrap();
         assert!(Lent::new(lease, 0..1, &Pieces::new(1).read(piece())).is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn advice_reaches_the_kernel() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let mapping = Mapping::new(file.as_fd(), 0, 1 << 20, Purpose::Read).unwrap();
+        let flags = || {
+            let start = format!("{:x}-", mapping.raw.as_ptr().addr());
+            let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let ours = maps.lines().skip_while(|line| !line.starts_with(&start));
+            let flags = ours.skip(1).find_map(|line| line.strip_prefix("VmFlags:"));
+            flags.unwrap().to_owned()
+        };
+        // "sr": sequential reads; "rr": random reads. proc(5).
+        assert!(!flags().contains(" sr"), "{}", flags());
+        mapping.read_in_sequence();
+        assert!(flags().contains(" sr"), "{}", flags());
+        assert!(!flags().contains(" rr"), "{}", flags());
     }
 
     #[cfg(target_os = "linux")]

@@ -20,7 +20,7 @@ use crate::layout::{Layout, Place, Span};
 use crate::limits::{DIGEST_BLOCKS, WINDOW_BYTES_MAX, WINDOWS_MAX};
 use crate::method::{Method, Ways};
 use crate::pieces::{Pieces, Reading};
-use crate::windows::Windows;
+use crate::windows::{WindowBudget, Windows};
 
 /// Padding, as much at a time as is hashed or compared.
 static ZEROS: [u8; 1 << 14] = [0; 1 << 14];
@@ -90,8 +90,23 @@ impl Storage {
     /// # Errors
     /// [`StorageError`] when the folder cannot be made or opened.
     pub fn open(dir: &Path, info: Arc<Info>, options: Options) -> Result<Self, StorageError> {
+        let budget = WindowBudget::new(options.windows_max, options.window_bytes_max);
+        Self::open_within(&budget, dir, info, options)
+    }
+
+    /// The same, with windows from a budget that torrents share, whatever the options say of
+    /// windows.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(
+        budget: &WindowBudget,
+        dir: &Path,
+        info: Arc<Info>,
+        options: Options,
+    ) -> Result<Self, StorageError> {
         let folder = Folder::open(dir, options.access == Access::ReadWrite)?;
-        let windows = Windows::new(options.windows_max, options.window_bytes_max);
+        let windows = Windows::new(budget);
         let ways = options
             .method
             .choose(&folder, options.access == Access::ReadWrite);

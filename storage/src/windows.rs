@@ -1,12 +1,13 @@
-//! The windows of one torrent: mapped ranges of files, in a cache with two budgets.
+//! Windows of torrents: mapped ranges of files, in a cache with two budgets.
 //!
-//! Promise: never more windows, nor more bytes of them, than the budgets say; who needs one more
+//! Promise: torrents that share a cache ([`WindowBudget`]) map never more windows, nor more bytes of them, than the budgets say; who needs one more
 //! takes the place of the one unused longest, or waits for one to become free. No one waits for
 //! ever, because at least one window can never be lent out and a thread holds at most one at a
 //! time. The lock is held for bookkeeping only: mapping, unmapping and page faults happen outside.
 //! Knows nothing of paths or pieces.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use crate::fault;
-use crate::limits::{READ_AHEAD, WINDOW_LENGTH_MAX, WINDOW_LENGTH_MIN};
+use crate::limits::{
+    READ_AHEAD, WINDOW_BYTES_MAX, WINDOW_LENGTH_MAX, WINDOW_LENGTH_MIN, WINDOWS_TOGETHER_MAX,
+};
 use crate::map::{Mapping, Purpose};
+use crate::memory;
 
 /// Which window: the file, its number on the grid of window lengths, and the state that the file
 /// was in when it was mapped, so that a window of an earlier state is never found.
@@ -33,20 +37,50 @@ pub(crate) struct Mapped {
     pub(crate) bytes: u64,
 }
 
-/// The cache.
+impl Mapped {
+    fn add(&mut self, bytes: u64) {
+        self.windows += 1;
+        self.bytes += bytes;
+    }
+
+    fn sub(&mut self, bytes: u64) {
+        self.windows -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+/// How much torrents map together. Clones are the same budget.
+#[derive(Clone, Debug)]
+pub struct WindowBudget(Arc<Pool>);
+
+/// One torrent's part of a cache.
 #[derive(Debug)]
 pub(crate) struct Windows {
+    pool: Arc<Pool>,
+    owner: u64,
+}
+
+/// The cache.
+#[derive(Debug)]
+struct Pool {
     cache: Mutex<Cache>,
     freed: Condvar,
     budget: Mapped,
     length: u64,
+    /// The number of the next torrent.
+    next_owner: AtomicU64,
 }
+
+/// Whose window, and which.
+type OwnKey = (u64, Key);
 
 #[derive(Debug, Default)]
 struct Cache {
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<OwnKey, Slot>,
     /// Places taken, by windows in `slots` and by mappings being made or used outside of it.
     taken: Mapped,
+    /// The same, of those who have any.
+    taken_by: HashMap<u64, Mapped>,
     lent: Mapped,
     clock: u64,
     waiting: usize,
@@ -71,13 +105,14 @@ pub(crate) struct Window {
     unit: usize,
 }
 
-impl Windows {
-    /// A budget below one window, or two of the shortest, is raised to that.
-    pub(crate) fn new(windows_max: usize, bytes_max: u64) -> Self {
+impl WindowBudget {
+    /// So many windows and bytes at most; one window, or two of the shortest, at least.
+    #[must_use]
+    pub fn new(windows_max: usize, bytes_max: u64) -> Self {
         let bytes = bytes_max.max(2 * WINDOW_LENGTH_MIN);
         // Half of the budget may be lent out; the other half holds a window at least.
         let fits = 1 << (bytes / 2).ilog2();
-        Self {
+        Self(Arc::new(Pool {
             cache: Mutex::default(),
             freed: Condvar::new(),
             budget: Mapped {
@@ -85,22 +120,61 @@ impl Windows {
                 bytes,
             },
             length: WINDOW_LENGTH_MAX.min(fits),
+            next_owner: AtomicU64::new(0),
+        }))
+    }
+
+    /// What fits this machine and the limits of this process: a quarter of the memory that is
+    /// available now, in [`WINDOWS_TOGETHER_MAX`] windows at most.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let all = WINDOWS_TOGETHER_MAX as u64 * WINDOW_LENGTH_MAX;
+        let available = memory::available().map_or(WINDOW_BYTES_MAX, |bytes| bytes / 4);
+        Self::new(WINDOWS_TOGETHER_MAX, available.min(all))
+    }
+
+    /// Windows mapped now.
+    #[must_use]
+    pub fn windows(&self) -> usize {
+        self.0.lock().taken.windows
+    }
+
+    /// Bytes of windows mapped now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.lock().taken.bytes
+    }
+
+    /// Most bytes of windows that are mapped at once.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.0.budget.bytes
+    }
+}
+
+impl Windows {
+    /// For one more torrent.
+    pub(crate) fn new(budget: &WindowBudget) -> Self {
+        Self {
+            pool: Arc::clone(&budget.0),
+            owner: budget.0.next_owner.fetch_add(1, Ordering::Relaxed),
         }
     }
 
     /// Bytes of a full window, a power of two.
     pub(crate) fn length(&self) -> u64 {
-        self.length
+        self.pool.length
     }
 
     /// Most bytes that one [`Self::reserve`] may ask for.
     pub(crate) fn reservation_max(&self) -> u64 {
-        self.budget.bytes / 2
+        self.pool.budget.bytes / 2
     }
 
-    /// What is mapped now, or about to be.
+    /// What this torrent maps now, or is about to.
     pub(crate) fn mapped(&self) -> Mapped {
-        self.lock().taken
+        let cache = self.pool.lock();
+        cache.taken_by.get(&self.owner).copied().unwrap_or_default()
     }
 
     /// The window of that key, from the cache or made by `map`, `bytes` long at most.
@@ -113,24 +187,22 @@ impl Windows {
         bytes: u64,
         map: impl FnOnce() -> Result<Mapping, E>,
     ) -> Result<Lease, E> {
+        let key = (self.owner, key);
         let place = {
-            let mut cache = self.lock();
+            let mut cache = self.pool.lock();
             loop {
                 if let Some(window) = cache.take(&key) {
                     return Ok(Lease::new(self, key, window));
                 }
-                if cache.claim(bytes, self.budget) {
-                    break Place {
-                        windows: self,
-                        bytes,
-                    };
+                if cache.claim(self.owner, bytes, self.pool.budget) {
+                    break self.place(bytes);
                 }
-                cache = self.make_room(cache);
+                cache = self.pool.make_room(cache);
             }
         };
         let mapping = map()?;
-        let window = Arc::new(Window::new(mapping, self.length));
-        let mut cache = self.lock();
+        let window = Arc::new(Window::new(mapping, self.pool.length));
+        let mut cache = self.pool.lock();
         if let Some(theirs) = cache.take(&key) {
             // Another thread was faster. Ours goes: first the mapping, then its place.
             drop(cache);
@@ -150,35 +222,45 @@ impl Windows {
             bytes <= self.reservation_max(),
             "more than can ever be free"
         );
-        let mut cache = self.lock();
-        while !cache.claim(bytes, self.budget) {
-            cache = self.make_room(cache);
+        let mut cache = self.pool.lock();
+        while !cache.claim(self.owner, bytes, self.pool.budget) {
+            cache = self.pool.make_room(cache);
         }
-        Place {
-            windows: self,
-            bytes,
-        }
+        self.place(bytes)
     }
 
-    /// Unmaps all windows that no one uses.
+    fn place(&self, bytes: u64) -> Place<'_> {
+        let (pool, owner) = (&*self.pool, self.owner);
+        Place { pool, owner, bytes }
+    }
+
+    /// Unmaps all windows of this torrent that no one uses.
     pub(crate) fn trim(&self) {
         loop {
-            let mut cache = self.lock();
-            let Some((window, bytes)) = cache.evict() else {
+            let evicted = self.pool.lock().evict(|owner| owner == self.owner);
+            let Some(((owner, _), slot)) = evicted else {
                 return;
             };
-            drop(cache);
-            drop(window);
-            self.release(bytes);
+            drop(slot.window);
+            self.pool.release(owner, slot.taken);
         }
     }
+}
 
+impl Drop for Windows {
+    /// Each lease keeps its `Windows`, so none is in use.
+    fn drop(&mut self) {
+        self.trim();
+    }
+}
+
+impl Pool {
     /// Unmaps the window unused longest; else waits for any to become free.
     fn make_room<'a>(&'a self, mut cache: MutexGuard<'a, Cache>) -> MutexGuard<'a, Cache> {
-        if let Some((window, bytes)) = cache.evict() {
+        if let Some(((owner, _), slot)) = cache.evict(|_| true) {
             drop(cache);
-            drop(window);
-            self.release(bytes);
+            drop(slot.window);
+            self.release(owner, slot.taken);
             return self.lock();
         }
         cache.waiting += 1;
@@ -188,10 +270,15 @@ impl Windows {
         cache
     }
 
-    fn release(&self, bytes: u64) {
+    fn release(&self, owner: u64, bytes: u64) {
         let mut cache = self.lock();
-        cache.taken.windows -= 1;
-        cache.taken.bytes -= bytes;
+        cache.taken.sub(bytes);
+        if let Entry::Occupied(mut entry) = cache.taken_by.entry(owner) {
+            entry.get_mut().sub(bytes);
+            if entry.get().windows == 0 {
+                entry.remove();
+            }
+        }
         self.wake(&cache);
     }
 
@@ -208,7 +295,7 @@ impl Windows {
 }
 
 impl Cache {
-    fn take(&mut self, key: &Key) -> Option<Arc<Window>> {
+    fn take(&mut self, key: &OwnKey) -> Option<Arc<Window>> {
         self.clock += 1;
         let slot = self.slots.get_mut(key)?;
         slot.users += 1;
@@ -216,7 +303,7 @@ impl Cache {
         Some(Arc::clone(&slot.window))
     }
 
-    fn put(&mut self, key: Key, window: Arc<Window>, taken: u64) {
+    fn put(&mut self, key: OwnKey, window: Arc<Window>, taken: u64) {
         let slot = Slot {
             window,
             taken,
@@ -228,21 +315,22 @@ impl Cache {
         assert!(old.is_none(), "the window was there already");
     }
 
-    fn claim(&mut self, bytes: u64, budget: Mapped) -> bool {
+    fn claim(&mut self, owner: u64, bytes: u64, budget: Mapped) -> bool {
         let fits = self.taken.windows < budget.windows && self.taken.bytes + bytes <= budget.bytes;
         if fits {
-            self.taken.windows += 1;
-            self.taken.bytes += bytes;
+            self.taken.add(bytes);
+            self.taken_by.entry(owner).or_default().add(bytes);
         }
         fits
     }
 
-    /// Takes out the window unused longest. Its place stays taken until it is unmapped.
-    fn evict(&mut self) -> Option<(Arc<Window>, u64)> {
-        let unused = self.slots.iter().filter(|(_, slot)| slot.users == 0);
+    /// Takes out the window unused longest, of those owners. Its place stays taken until it is
+    /// unmapped.
+    fn evict(&mut self, of: impl Fn(u64) -> bool) -> Option<(OwnKey, Slot)> {
+        let slots = self.slots.iter();
+        let unused = slots.filter(|((owner, _), slot)| slot.users == 0 && of(*owner));
         let (&key, _) = unused.min_by_key(|(_, slot)| slot.used)?;
-        let slot = self.slots.remove(&key)?;
-        Some((slot.window, slot.taken))
+        self.slots.remove_entry(&key)
     }
 }
 
@@ -294,7 +382,7 @@ impl Window {
         let end = wanted.end.max(ahead.min(self.mapping.length()));
         let around = wanted.start / self.unit * self.unit..end;
         let mask = self.mask(&around);
-        self.mapping.populate(around, Purpose::Read)?;
+        self.mapping.touch(around)?;
         self.readable.fetch_or(mask, Ordering::Relaxed);
         Ok(())
     }
@@ -304,14 +392,14 @@ impl Window {
 #[derive(Debug)]
 pub(crate) struct Lease {
     windows: Arc<Windows>,
-    key: Key,
+    key: OwnKey,
     /// Present until dropped.
     window: Option<Arc<Window>>,
     lent: bool,
 }
 
 impl Lease {
-    fn new(windows: &Arc<Windows>, key: Key, window: Arc<Window>) -> Self {
+    fn new(windows: &Arc<Windows>, key: OwnKey, window: Arc<Window>) -> Self {
         Self {
             windows: Arc::clone(windows),
             key,
@@ -334,8 +422,9 @@ impl Lease {
         if !fault::LENDS {
             return false;
         }
-        let budget = self.windows.budget;
-        let mut cache = self.windows.lock();
+        let pool = &self.windows.pool;
+        let budget = pool.budget;
+        let mut cache = pool.lock();
         let Cache { slots, lent, .. } = &mut *cache;
         let slot = slots.get_mut(&self.key).expect("in use, so it is there");
         if slot.loans == 0 {
@@ -356,7 +445,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // Before the slot may be evicted, so that the eviction is what unmaps.
         drop(self.window.take());
-        let mut cache = self.windows.lock();
+        let mut cache = self.windows.pool.lock();
         let Cache { slots, lent, .. } = &mut *cache;
         let slot = slots.get_mut(&self.key).expect("in use, so it is there");
         slot.users -= 1;
@@ -369,7 +458,7 @@ impl Drop for Lease {
             }
         }
         if unused {
-            self.windows.wake(&cache);
+            self.windows.pool.wake(&cache);
         }
     }
 }
@@ -377,13 +466,14 @@ impl Drop for Lease {
 /// A place in the budget, given back when dropped: after the mapping that it was for.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
-    windows: &'a Windows,
+    pool: &'a Pool,
+    owner: u64,
     bytes: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.windows.release(self.bytes);
+        self.pool.release(self.owner, self.bytes);
     }
 }
 
@@ -401,7 +491,10 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(16 * LENGTH).unwrap();
         let bytes = LENGTH * windows_max as u64;
-        (Arc::new(Windows::new(windows_max, bytes)), file)
+        (
+            Arc::new(Windows::new(&WindowBudget::new(windows_max, bytes))),
+            file,
+        )
     }
 
     fn key(number: u64) -> Key {
@@ -446,7 +539,7 @@ mod tests {
         assert_eq!(windows.mapped().windows, 1);
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| drop(lease(&windows, &file, 1)));
-            while windows.lock().waiting == 0 {
+            while windows.pool.lock().waiting == 0 {
                 std::thread::yield_now();
             }
             assert!(!waiter.is_finished());
@@ -490,7 +583,7 @@ mod tests {
             "a lent window may be lent twice"
         );
         drop(leases);
-        assert_eq!(windows.lock().lent, Mapped::default());
+        assert_eq!(windows.pool.lock().lent, Mapped::default());
         assert!(lease(&windows, &file, 2).lend());
     }
 
@@ -508,6 +601,44 @@ mod tests {
             [0, 1, 2, 3].map(|n| is_cached(&windows, n)),
             [false, false, true, true]
         );
+    }
+
+    #[test]
+    fn torrents_share_a_budget_and_give_way_to_each_other() {
+        let (first, file) = cache(4);
+        let budget = WindowBudget(Arc::clone(&first.pool));
+        let second = Arc::new(Windows::new(&budget));
+        let mapped = |second: &Arc<Windows>| [&first, second].map(|one| one.mapped().windows);
+        for number in 0..3 {
+            drop(lease(&first, &file, number));
+        }
+        for number in 0..2 {
+            drop(lease(&second, &file, number));
+        }
+        assert_eq!(
+            mapped(&second),
+            [2, 2],
+            "the first window of the first has gone"
+        );
+        first.trim();
+        assert_eq!(mapped(&second), [0, 2]);
+        let place = first.reserve(2 * LENGTH);
+        assert_eq!(mapped(&second), [1, 2]);
+        drop(second);
+        assert_eq!((budget.windows(), budget.bytes()), (1, 2 * LENGTH));
+        drop(place);
+        assert_eq!((budget.windows(), budget.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn budget_of_the_machine_is_neither_none_nor_all() {
+        let budget = WindowBudget::of_this_machine();
+        assert!(budget.bytes_max() >= 2 * WINDOW_LENGTH_MIN);
+        assert!(budget.bytes_max() <= WINDOWS_TOGETHER_MAX as u64 * WINDOW_LENGTH_MAX);
+        if let Some(available) = memory::available() {
+            // It changes meanwhile, but not by half.
+            assert!(budget.bytes_max() / 2 <= (available / 4).max(2 * WINDOW_LENGTH_MIN));
+        }
     }
 
     #[test]
