@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn unverified_piece_is_not_lent() {
-        let windows = std::sync::Arc::new(crate::windows::Windows::new(&WindowBudget::new(1, 1 << 20)));
+        let windows =
+            std::sync::Arc::new(crate::windows::Windows::new(&WindowBudget::new(1, 1 << 20)));
         let file = tempfile::tempfile().unwrap();
         file.set_len(100).unwrap();
         let map = || Mapping::new(file.as_fd(), 0, 100, Purpose::Read);

@@ -1,10 +1,11 @@
 //! Windows of torrents: mapped ranges of files, in a cache with two budgets.
 //!
-//! Promise: torrents that share a cache ([`WindowBudget`]) map never more windows, nor more bytes of them, than the budgets say; who needs one more
-//! takes the place of the one unused longest, or waits for one to become free. No one waits for
-//! ever, because at least one window can never be lent out and a thread holds at most one at a
-//! time. The lock is held for bookkeeping only: mapping, unmapping and page faults happen outside.
-//! Knows nothing of paths or pieces.
+//! Promise: torrents that share a cache ([`WindowBudget`]) map never more windows, nor more bytes
+//! of them, than the budgets say; who needs one more takes the place of the one unused longest, of
+//! whichever torrent, or waits for one to become free. No one waits for ever, because at least one
+//! window can never be lent out and a thread holds at most one at a time. The lock is held for
+//! bookkeeping only: mapping, unmapping and page faults happen outside. Knows nothing of paths or
+//! pieces.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
