@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`net`] | hosts with rates, connections with latency, crashes, partitions |
 //! | [`queue`] | events in virtual time; what [`net`] runs on, and of use alone |
+//! | [`disk`] | files behind a cache that a loss of power takes |
 //! | [`faults`] | what goes wrong, how often, and proof that it did |
 //! | [`rng`] | random numbers, split by purpose |
 //! | [`trace`] | a fingerprint of a run |
@@ -35,6 +36,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod disk;
 pub mod faults;
 pub mod limits;
 pub mod net;

@@ -22,3 +22,7 @@ pub const EVENTS_MAX: usize = 4_000_000;
 
 /// Most events at one instant. Ours: above it two state machines wake each other for ever.
 pub const EVENTS_PER_INSTANT_MAX: u64 = 1_000_000;
+
+/// What a disk writes whole or not at all, bytes. Source: the sector of nearly all disks, at least
+/// in what they show.
+pub const SECTOR_BYTES: usize = 512;

@@ -18,9 +18,8 @@
 //!
 //! Files that are cut while they are mapped are errors, too: `fault` answers SIGBUS.
 //!
-//! Two rooms belong here and are not built yet: a journal of verified
-//! pieces speaks to `pieces`; a pread/pwrite twin for file systems that cannot map replaces
-//! `windows` and `map` below `content`.
+//! [`Journal`] stands beside it: it is told what was written, verified and flushed, and says after
+//! the next start what is there. One client a folder: [`FolderLock`].
 //!
 //! ```
 //! use std::sync::{Arc, atomic::AtomicBool};
@@ -54,6 +53,7 @@ mod content;
 mod error;
 mod fault;
 mod files;
+pub mod journal;
 mod layout;
 pub mod limits;
 mod map;
@@ -68,8 +68,9 @@ mod windows;
 pub use error::{Fault, Operation, StorageError};
 pub use fault::faults;
 pub use files::Allocation;
+pub use journal::{FolderLock, Journal};
 pub use method::{Method, UnknownMethod, Ways};
 pub use report::{FileReport, FileStatus};
 pub use storage::{Access, Options, Storage, Usage};
-pub use windows::WindowBudget;
 pub use verify::{Judged, pieces_together};
+pub use windows::WindowBudget;

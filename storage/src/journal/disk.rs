@@ -2,13 +2,14 @@
 //!
 //! Knows names and bytes; what they mean is known elsewhere.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Advice, OFlags, fadvise};
 use rustix::io::Errno;
 use shoal_metainfo::Info;
 
@@ -70,6 +71,16 @@ pub trait Files {
     /// # Errors
     /// What the system says; then some of it may be lost.
     fn settle(&self, file: u32) -> io::Result<Option<Stamp>>;
+    /// Makes the names of these files durable, up to the chosen folder.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn settle_names(&self, files: &[u32]) -> io::Result<()>;
+    /// Takes the pages of a file that are not waiting to be written out of the cache, as far as
+    /// that can be done, so that the next read asks the device.
+    fn uncache(&self, file: u32);
+    /// Where a file is, for people.
+    fn shown(&self, file: u32) -> PathBuf;
 }
 
 /// A folder of the system.
@@ -94,7 +105,11 @@ impl StateFolder {
     }
 
     fn forget(&mut self, name: &str) {
-        if self.appending.as_ref().is_some_and(|(open, _)| open == name) {
+        if self
+            .appending
+            .as_ref()
+            .is_some_and(|(open, _)| open == name)
+        {
             self.appending = None;
         }
     }
@@ -178,7 +193,11 @@ impl FolderFiles {
         })
     }
 
-    fn look(&self, file: u32, first: impl Fn(&File) -> io::Result<()>) -> io::Result<Option<Stamp>> {
+    fn look(
+        &self,
+        file: u32,
+        first: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<Option<Stamp>> {
         let path = &self.info.files[file as usize].path;
         let file = match self.folder.open_file(path, OFlags::RDONLY) {
             Ok(fd) => File::from(fd),
@@ -205,6 +224,37 @@ impl Files for FolderFiles {
 
     fn settle(&self, file: u32) -> io::Result<Option<Stamp>> {
         self.look(file, File::sync_all)
+    }
+
+    fn settle_names(&self, files: &[u32]) -> io::Result<()> {
+        let mut folders = BTreeSet::from([""]);
+        for &file in files {
+            let mut path = self.info.files[file as usize].path.as_str();
+            while let Some((above, _)) = path.rsplit_once('/') {
+                if !folders.insert(above) {
+                    break;
+                }
+                path = above;
+            }
+        }
+        folders
+            .into_iter()
+            .try_for_each(|folder| match self.folder.sync(folder) {
+                // With its files, then.
+                Err(Errno::NOENT) => Ok(()),
+                answer => Ok(answer?),
+            })
+    }
+
+    fn uncache(&self, file: u32) {
+        let advise = |file: &File| Ok(fadvise(file, 0, None, Advice::DontNeed)?);
+        if let Err(error) = self.look(file, advise) {
+            tracing::debug!(%error, "the cache is not to be emptied");
+        }
+    }
+
+    fn shown(&self, file: u32) -> PathBuf {
+        self.folder.shown(&self.info.files[file as usize].path)
     }
 }
 
@@ -236,7 +286,10 @@ mod tests {
     fn file_that_is_too_large_is_not_read() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = StateFolder::open(dir.path()).unwrap();
-        File::create(disk.shown("a")).unwrap().set_len(JOURNAL_BYTES_MAX + 1).unwrap();
+        File::create(disk.shown("a"))
+            .unwrap()
+            .set_len(JOURNAL_BYTES_MAX + 1)
+            .unwrap();
         let error = disk.read("a").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }

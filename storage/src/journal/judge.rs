@@ -9,11 +9,13 @@ use crate::limits::JOURNAL_TIME_SLACK;
 
 /// What to think of one file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Trust {
-    /// Bytes from its begin that are as we left them.
-    pub(crate) bytes: u64,
-    /// Whether it is exactly as it was when no one wrote it.
-    pub(crate) settled: bool,
+pub(crate) enum Trust {
+    /// As it was when no one wrote it.
+    Settled,
+    /// As we may have left it in the middle of our work.
+    Open,
+    /// Someone else's work, or lost.
+    Changed,
 }
 
 /// Judges a file that has `length` bytes in the torrent, by how it is `found`.
@@ -24,36 +26,28 @@ pub(crate) fn judge(
     lease: Moment,
     same_boot: bool,
 ) -> Trust {
-    let none = Trust {
-        bytes: 0,
-        settled: false,
-    };
-    let Some(found) = found else {
-        let settled = expected == FileState::Settled(None);
-        return Trust { bytes: 0, settled };
-    };
-    let is_other = |old: Stamp| same_boot && old.inode != 0 && old.inode != found.inode;
-    match expected {
-        FileState::Settled(Some(old))
-            if old.size == found.size && old.modified == found.modified && !is_other(old) =>
+    let is_other =
+        |old: Stamp, found: Stamp| same_boot && old.inode != 0 && old.inode != found.inode;
+    match (expected, found) {
+        (FileState::Settled(None), None) => Trust::Settled,
+        // To be made, and not made.
+        (FileState::Open(old), None) if old.size == 0 && old.inode == 0 => Trust::Settled,
+        (FileState::Settled(Some(old)), Some(found))
+            if old.size == found.size
+                && old.modified == found.modified
+                && !is_other(old, found) =>
         {
-            Trust {
-                bytes: found.size,
-                settled: true,
-            }
+            Trust::Settled
         }
-        FileState::Open(old)
+        (FileState::Open(old), Some(found))
             if (old.size..=old.size.max(length)).contains(&found.size)
                 && old.modified.minus(JOURNAL_TIME_SLACK) <= found.modified
                 && found.modified <= lease.plus(JOURNAL_TIME_SLACK)
-                && !is_other(old) =>
+                && !is_other(old, found) =>
         {
-            Trust {
-                bytes: found.size,
-                settled: false,
-            }
+            Trust::Open
         }
-        _ => none,
+        _ => Trust::Changed,
     }
 }
 
@@ -88,49 +82,55 @@ mod tests {
     }
 
     /// A file of 100 bytes in the torrent, under a lease to second 1,000.
-    fn check(expected: FileState, found: Option<Stamp>, same_boot: bool, bytes: u64) {
+    fn check(expected: FileState, found: Option<Stamp>, same_boot: bool, expect: Trust) {
         let lease = Moment::from_nanos(1_000 * SECOND);
         let trust = judge(expected, found, 100, lease, same_boot);
-        assert_eq!(trust.bytes, bytes, "{expected:?} found {found:?}");
+        assert_eq!(trust, expect, "{expected:?} found {found:?}");
     }
 
     #[test]
     fn settled_file_is_trusted_only_as_it_was() {
         let settled = FileState::Settled(Some(stamp(100, 50, 7)));
-        check(settled, Some(stamp(100, 50, 7)), true, 100);
-        check(settled, Some(stamp(99, 50, 7)), true, 0);
-        check(settled, Some(stamp(101, 50, 7)), true, 0);
-        check(settled, Some(stamp(100, 51, 7)), true, 0);
-        check(settled, Some(stamp(100, 49, 7)), true, 0);
-        check(settled, Some(stamp(100, 50, 8)), true, 0);
-        check(settled, Some(stamp(100, 50, 8)), false, 100);
-        check(settled, None, true, 0);
-        check(FileState::Settled(None), Some(stamp(100, 50, 7)), true, 0);
-        check(FileState::Settled(None), None, true, 0);
+        check(settled, Some(stamp(100, 50, 7)), true, Trust::Settled);
+        check(settled, Some(stamp(99, 50, 7)), true, Trust::Changed);
+        check(settled, Some(stamp(101, 50, 7)), true, Trust::Changed);
+        check(settled, Some(stamp(100, 51, 7)), true, Trust::Changed);
+        check(settled, Some(stamp(100, 49, 7)), true, Trust::Changed);
+        check(settled, Some(stamp(100, 50, 8)), true, Trust::Changed);
+        check(settled, Some(stamp(100, 50, 8)), false, Trust::Settled);
+        check(settled, None, true, Trust::Changed);
+        check(
+            FileState::Settled(None),
+            Some(stamp(100, 50, 7)),
+            true,
+            Trust::Changed,
+        );
+        check(FileState::Settled(None), None, true, Trust::Settled);
     }
 
     #[test]
     fn open_file_is_trusted_between_its_opening_and_the_lease() {
         let open = FileState::Open(stamp(40, 50, 7));
-        check(open, Some(stamp(40, 50, 7)), true, 40);
-        check(open, Some(stamp(100, 1_000, 7)), true, 100);
-        check(open, Some(stamp(39, 60, 7)), true, 0);
-        check(open, Some(stamp(101, 60, 7)), true, 0);
-        check(open, Some(stamp(100, 1_010, 7)), true, 0);
-        check(open, Some(stamp(100, 40, 7)), true, 0);
-        check(open, Some(stamp(100, 60, 8)), true, 0);
-        check(open, Some(stamp(100, 60, 8)), false, 100);
+        check(open, Some(stamp(40, 50, 7)), true, Trust::Open);
+        check(open, Some(stamp(100, 1_000, 7)), true, Trust::Open);
+        check(open, Some(stamp(39, 60, 7)), true, Trust::Changed);
+        check(open, Some(stamp(101, 60, 7)), true, Trust::Changed);
+        check(open, Some(stamp(100, 1_010, 7)), true, Trust::Changed);
+        check(open, Some(stamp(100, 40, 7)), true, Trust::Changed);
+        check(open, Some(stamp(100, 60, 8)), true, Trust::Changed);
+        check(open, Some(stamp(100, 60, 8)), false, Trust::Open);
         // Made by us, so its number was not known.
         let made = FileState::Open(opened(None, Moment::from_nanos(50 * SECOND)));
-        check(made, Some(stamp(100, 60, 8)), true, 100);
-        check(made, None, true, 0);
+        check(made, Some(stamp(100, 60, 8)), true, Trust::Open);
+        check(made, None, true, Trust::Settled);
+        check(open, None, true, Trust::Changed);
     }
 
     #[test]
     fn file_from_the_future_may_become_older() {
         let now = Moment::from_nanos(50 * SECOND);
         let open = FileState::Open(opened(Some(stamp(100, 5_000, 7)), now));
-        check(open, Some(stamp(100, 51, 7)), true, 100);
-        check(open, Some(stamp(100, 5_000, 7)), true, 0);
+        check(open, Some(stamp(100, 51, 7)), true, Trust::Open);
+        check(open, Some(stamp(100, 5_000, 7)), true, Trust::Changed);
     }
 }

@@ -167,10 +167,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
         let error = FolderLock::take(&missing).unwrap_err();
-        assert!(matches!(error, LockError::Storage(StorageError::Gone(_))), "{error}");
+        assert!(
+            matches!(error, LockError::Storage(StorageError::Gone(_))),
+            "{error}"
+        );
         std::fs::write(&missing, b"").unwrap();
         let error = FolderLock::take(&missing).unwrap_err();
-        assert!(matches!(error, LockError::Storage(StorageError::NotAFile(_))), "{error}");
+        assert!(
+            matches!(error, LockError::Storage(StorageError::NotAFile(_))),
+            "{error}"
+        );
     }
 
     #[test]

@@ -213,6 +213,8 @@ pub(crate) struct State {
     pub(crate) verified: Bitfield,
     /// A subset of `verified`.
     pub(crate) durable: Bitfield,
+    /// None of them is in `verified`: what is on the disk has to be looked at.
+    pub(crate) doubtful: Bitfield,
     /// None of them is in `verified`.
     pub(crate) partial: BTreeMap<PieceIndex, Partial>,
 }
@@ -230,6 +232,8 @@ pub(crate) enum Entry {
     Blocks(PieceIndex, Blocks),
     /// Blocks that became durable.
     BlocksDurable(PieceIndex, Blocks),
+    /// As `Verified`: a look at the disk found them not whole.
+    Incomplete(Vec<Range<u32>>),
     /// The piece had the wrong hash, and begins anew.
     Restarted(PieceIndex),
 }
@@ -245,6 +249,7 @@ impl State {
             files: vec![FileState::Settled(None); identity.files as usize].into(),
             verified: Bitfield::none(pieces),
             durable: Bitfield::none(pieces),
+            doubtful: Bitfield::none(pieces),
             partial: BTreeMap::new(),
         }
     }
@@ -254,7 +259,9 @@ impl State {
         let geometry = self.identity.geometry;
         let each = |ranges: &[Range<u32>]| {
             let numbers = ranges.iter().cloned().flatten();
-            numbers.filter_map(move |number| geometry.piece(number)).collect::<Vec<_>>()
+            numbers
+                .filter_map(move |number| geometry.piece(number))
+                .collect::<Vec<_>>()
         };
         match entry {
             Entry::File(file, state) => self.files[*file as usize] = *state,
@@ -262,6 +269,7 @@ impl State {
             Entry::Verified(ranges) => {
                 for piece in each(ranges) {
                     self.verified.insert(piece);
+                    self.doubtful.remove(piece);
                     self.partial.remove(&piece);
                 }
             }
@@ -272,6 +280,11 @@ impl State {
                     }
                 }
             }
+            Entry::Incomplete(ranges) => {
+                for piece in each(ranges) {
+                    self.doubtful.remove(piece);
+                }
+            }
             Entry::Blocks(piece, written) => self.set_written(*piece, written),
             Entry::BlocksDurable(piece, blocks) => {
                 if let Some(partial) = self.partial.get_mut(piece) {
@@ -279,7 +292,10 @@ impl State {
                     partial.durable.extend(&durable);
                 }
             }
-            Entry::Restarted(piece) => drop(self.partial.remove(piece)),
+            Entry::Restarted(piece) => {
+                self.doubtful.remove(*piece);
+                self.partial.remove(piece);
+            }
         }
     }
 
@@ -302,9 +318,18 @@ impl State {
         self.partial.remove(&piece).is_some() || verified
     }
 
+    /// Takes back all that is said of the piece, but not that it may be there.
+    pub(crate) fn doubt(&mut self, piece: PieceIndex) -> bool {
+        self.doubtful.insert(piece);
+        self.withdraw(piece)
+    }
+
     /// Takes back what the end of a boot took.
     pub(crate) fn keep_durable(&mut self) {
-        self.verified = self.durable.clone();
+        for piece in self.undurable() {
+            self.verified.remove(piece);
+            self.doubtful.insert(piece);
+        }
         self.partial.retain(|_, partial| {
             partial.written = partial.durable.clone();
             !partial.written.is_empty()
@@ -319,9 +344,13 @@ impl State {
         let differ = places.filter(|((verified, durable), _)| verified != durable);
         let numbers = differ.flat_map(|((verified, durable), begin)| {
             let bits = verified & !durable;
-            (0..8).filter(move |bit| bits & (0x80 >> bit) != 0).map(move |bit| begin + bit)
+            (0..8)
+                .filter(move |bit| bits & (0x80 >> bit) != 0)
+                .map(move |bit| begin + bit)
         });
-        numbers.filter_map(|number| geometry.piece(number)).collect()
+        numbers
+            .filter_map(|number| geometry.piece(number))
+            .collect()
     }
 }
 
@@ -347,7 +376,10 @@ mod tests {
     #[test]
     fn boot_id_is_read_as_linux_writes_it() {
         let id = BootId::parse("0102030405060708-090a-0b0c0d0e0f10\n").unwrap();
-        assert_eq!(id.0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+        assert_eq!(
+            id.0,
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+        );
         assert!(id.is_same(id));
         assert!(!BootId::UNKNOWN.is_same(BootId::UNKNOWN));
         assert_eq!(BootId::parse(""), None);

@@ -1,0 +1,310 @@
+//! From a journal on the disk, and files as they look now, to what may be believed.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use shoal_metainfo::{Bitfield, Info, InfoHash, PieceIndex};
+
+use super::codec::{self, Check, DecodeError, Decoded};
+use super::disk::Disk;
+use super::judge::{Trust, judge};
+use super::state::{Blocks, BootId, FileState, Identity, Stamp, State};
+use super::{Current, Journal, Names, Tail};
+
+/// What a torrent begins with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resume {
+    /// Pieces that need no hash.
+    pub have: Bitfield,
+    /// Pieces that may be on the disk and have to be hashed; none of them is in `have`, and none
+    /// may be written before. Each is then reported as
+    /// [`verified`](Journal::verified) or [`incomplete`](Journal::incomplete). All others that are
+    /// not in `have` are known to be missing.
+    pub check: Bitfield,
+    /// Blocks of unfinished pieces that are in the files already. They were never hashed, so a
+    /// wrong hash of such a piece says nothing of any peer.
+    pub blocks: Vec<(PieceIndex, Blocks)>,
+    /// Files, by number, that are not as we left them.
+    pub changed: Vec<u32>,
+    /// What stood in the place of the journal.
+    pub found: Found,
+}
+
+/// What stood in the place of a journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Found {
+    /// No journal: a new torrent.
+    Nothing,
+    /// A journal, all of it.
+    Whole,
+    /// A journal whose end is torn or damaged: what stands before counts.
+    Cut,
+    /// Only the generation before, for the journal is missing or damaged.
+    Earlier,
+    /// A journal that cannot be used. It will be set aside, and files are checked.
+    Unusable,
+    /// A journal that a newer client wrote. It will be set aside, and files are checked.
+    Newer {
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// What was read.
+pub(super) struct Loaded {
+    pub(super) state: State,
+    pub(super) check: Check,
+    pub(super) snapshot_length: u64,
+    pub(super) length: u64,
+    /// Whether the state is the last one that was written.
+    pub(super) is_whole: bool,
+    pub(super) current: Current,
+    pub(super) found: Found,
+}
+
+/// Reads the journal, or the generation before it.
+pub(super) fn load(
+    disk: &mut impl Disk,
+    names: &Names,
+    info_hash: InfoHash,
+    info: &Info,
+    boot: BootId,
+) -> Loaded {
+    let identity = Identity {
+        info_hash,
+        geometry: info.geometry,
+        files: u32::try_from(info.files.len()).expect("metainfo bounds the files"),
+    };
+    let aside = |suffix: &str| Current::Unusable(format!("{}.{suffix}", names.current));
+    let (current, mut found) = match read(disk, &names.current, &identity) {
+        Ok(Some((decoded, is_whole))) => {
+            let found = if is_whole { Found::Whole } else { Found::Cut };
+            return decoded.loaded(is_whole, Current::Usable, found);
+        }
+        Ok(None) => (Current::Missing, Found::Nothing),
+        Err(DecodeError::Newer(version)) => (
+            aside(&format!("version-{version}")),
+            Found::Newer { version },
+        ),
+        Err(DecodeError::Damaged(_)) => (aside("damaged"), Found::Unusable),
+    };
+    // What a newer client did since then is not known.
+    if !matches!(found, Found::Newer { .. }) {
+        match read(disk, &names.old, &identity) {
+            Ok(Some((decoded, _))) => return decoded.loaded(false, current, Found::Earlier),
+            Ok(None) => {}
+            Err(_) => found = Found::Unusable,
+        }
+    }
+    Loaded {
+        state: State::new(identity, boot),
+        check: Check::default(),
+        snapshot_length: 0,
+        length: 0,
+        is_whole: false,
+        current,
+        found,
+    }
+}
+
+impl Decoded {
+    fn loaded(self, is_whole: bool, current: Current, found: Found) -> Loaded {
+        Loaded {
+            state: self.state,
+            check: self.check,
+            snapshot_length: self.snapshot_length as u64,
+            length: self.length as u64,
+            is_whole,
+            current,
+            found,
+        }
+    }
+}
+
+/// Reads one generation, and whether it is good to its end; `None` when it is not there.
+fn read(
+    disk: &mut impl Disk,
+    name: &str,
+    identity: &Identity,
+) -> Result<Option<(Decoded, bool)>, DecodeError> {
+    let bytes = match disk.read(name) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            tracing::warn!(path = %disk.shown(name).display(), %error, "cannot read the journal");
+            return Err(DecodeError::Damaged("it cannot be read"));
+        }
+    };
+    let decoded = codec::decode(&bytes).and_then(|decoded| {
+        let is_ours = decoded.state.identity == *identity;
+        let is_ours = is_ours.then_some(decoded);
+        is_ours.ok_or(DecodeError::Damaged("it is of another torrent"))
+    });
+    let decoded = decoded.inspect_err(|error| {
+        tracing::warn!(path = %disk.shown(name).display(), %error, "cannot use the journal");
+    })?;
+    let is_whole = decoded.length == bytes.len();
+    Ok(Some((decoded, is_whole)))
+}
+
+impl<D: Disk> Journal<D> {
+    /// Takes over what an earlier boot or process left, and gives the files that have changed since.
+    pub(super) fn take_up(&mut self, boot: BootId, is_whole: bool) -> Vec<u32> {
+        let before = self.state.clone();
+        let same_boot = self.state.boot.is_same(boot);
+        if same_boot {
+            self.uncache_doubtful();
+        } else {
+            self.state.keep_durable();
+            self.state.boot = boot;
+        }
+        let changed = self.look(same_boot, is_whole);
+        // Those that this process did not write, a flush of its own writes does not reach.
+        let undurable = self.state.undurable();
+        let foreign: Vec<u32> = undurable
+            .iter()
+            .flat_map(|&piece| self.files_of(piece))
+            .collect();
+        self.foreign.extend(foreign);
+        if self.state != before && matches!(self.tail, Tail::Whole) {
+            self.tail = Tail::Rewrite;
+        }
+        changed
+    }
+
+    /// After a flush that failed the cache may hold what the device does not.
+    fn uncache_doubtful(&self) {
+        let geometry = self.info.geometry;
+        let doubtful = self
+            .state
+            .doubtful
+            .ones()
+            .filter_map(|number| geometry.piece(number));
+        let files: BTreeSet<u32> = doubtful.flat_map(|piece| self.files_of(piece)).collect();
+        files.into_iter().for_each(|file| self.files.uncache(file));
+    }
+
+    /// Compares what the journal says with how the files look, takes back what cannot be believed,
+    /// and gives the files that are not as we left them.
+    pub(super) fn look(&mut self, same_boot: bool, is_whole: bool) -> Vec<u32> {
+        let mut changed = Vec::new();
+        let info = Arc::clone(&self.info);
+        let on_disk = (0u32..)
+            .zip(&info.files)
+            .filter(|(_, entry)| entry.is_on_disk());
+        for (file, entry) in on_disk {
+            let found = self.files.stamp(file);
+            let expected = self.state.files[file as usize];
+            let (begin, end) = (entry.begin, entry.begin + entry.length);
+            let trust = found.as_ref().map_or(Trust::Changed, |&found| {
+                judge(expected, found, entry.length, self.state.lease, same_boot)
+            });
+            // What cannot be looked at may be there or not.
+            let found = found.ok();
+            let size = found.map_or(u64::MAX, |found| found.map_or(0, |found| found.size));
+            let reach = begin + size.min(entry.length);
+            match trust {
+                Trust::Settled => {
+                    self.doubt_claims(reach..end);
+                    if found == Some(None) {
+                        self.state.files[file as usize] = FileState::Settled(None);
+                    }
+                }
+                Trust::Open => {
+                    self.doubt_claims(reach..end);
+                    if !same_boot || !is_whole {
+                        self.doubt_rest(begin..reach);
+                    }
+                    self.open.insert(file);
+                    self.foreign.insert(file);
+                }
+                Trust::Changed => {
+                    self.take_over(file, found.flatten());
+                    self.doubt_rest(begin..reach);
+                    changed.push(file);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Begins anew with a file that someone else wrote: its pieces are in doubt.
+    pub(super) fn take_over(&mut self, file: u32, found: Option<Stamp>) {
+        let entry = &self.info.files[file as usize];
+        let (begin, content) = (entry.begin, entry.range());
+        let reach = begin + found.map_or(0, |found| found.size.min(entry.length));
+        self.doubt_claims(content);
+        self.doubt_rest(begin..reach);
+        self.flight.reopened(file);
+        self.state.files[file as usize] = FileState::Settled(found);
+        self.open.remove(&file);
+        if found.is_some() {
+            self.foreign.insert(file);
+        }
+    }
+
+    /// Takes back the claims on these bytes of the content: those pieces may be there, or not.
+    pub(super) fn doubt_claims(&mut self, content: Range<u64>) {
+        for piece in self.pieces_in(content.clone()) {
+            let is_claimed = self.state.verified.has(piece);
+            if is_claimed || self.has_blocks_in(piece, &content) {
+                self.state.doubt(piece);
+                self.flight.spoiled(piece);
+                self.stale |= is_claimed;
+            }
+        }
+    }
+
+    /// Whether blocks of an unfinished piece are said to lie in these bytes of the content.
+    fn has_blocks_in(&self, piece: PieceIndex, content: &Range<u64>) -> bool {
+        let Some(partial) = self.state.partial.get(&piece) else {
+            return false;
+        };
+        let geometry = &self.info.geometry;
+        let blocks = partial
+            .written
+            .iter()
+            .filter_map(|number| geometry.nth_block(piece, number));
+        let begin = geometry.piece_begin(piece);
+        let mut ranges = blocks.map(|block| {
+            let begin = begin + u64::from(block.begin());
+            begin..begin + u64::from(block.length())
+        });
+        ranges.any(|block| block.start < content.end && content.start < block.end)
+    }
+
+    /// Pieces in these bytes of the content that are not claimed may be there nonetheless.
+    fn doubt_rest(&mut self, content: Range<u64>) {
+        for piece in self.pieces_in(content) {
+            if !self.state.verified.has(piece) && !self.begun.contains(&piece) {
+                self.state.doubtful.insert(piece);
+            }
+        }
+    }
+
+    /// The pieces that lie in a file, all or in part.
+    pub(super) fn pieces_of(&self, file: u32) -> impl Iterator<Item = PieceIndex> + use<D> {
+        self.pieces_in(self.info.files[file as usize].range())
+    }
+
+    fn pieces_in(&self, content: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<D> {
+        let geometry = self.info.geometry;
+        let length = u64::from(geometry.full_piece_length());
+        let last = if content.is_empty() {
+            content.start / length
+        } else {
+            content.end.div_ceil(length)
+        };
+        let numbers = content.start / length..last;
+        numbers.filter_map(move |number| geometry.piece(u32::try_from(number).ok()?))
+    }
+
+    pub(super) fn blocks(&self) -> Vec<(PieceIndex, Blocks)> {
+        let partial = self.state.partial.iter();
+        partial
+            .map(|(&piece, partial)| (piece, partial.written.clone()))
+            .collect()
+    }
+}
