@@ -1,9 +1,9 @@
-//! Asking trackers for peers. BEP 3 "trackers", BEP 12.
+//! Asking trackers for peers. BEP 3 "trackers", BEP 12, 24, 31.
 //!
 //! Carries out what the announcer decides: it makes the requests and brings the answers back. When
 //! and whom to ask is not known here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,6 +43,7 @@ pub(crate) struct Discovery {
     notes: Arc<Mailbox<Note>>,
     announces: Tasks,
     in_flight: usize,
+    external_ip: Option<IpAddr>,
 }
 
 impl Discovery {
@@ -59,6 +60,7 @@ impl Discovery {
             notes,
             announces: Tasks::new(),
             in_flight: 0,
+            external_ip: None,
         }
     }
 
@@ -74,6 +76,11 @@ impl Discovery {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         self.announcer.timeout()
+    }
+
+    /// Our address as the tracker sees us that told one last. BEP 24.
+    pub(crate) fn external_ip(&self) -> Option<IpAddr> {
+        self.external_ip
     }
 
     pub(crate) fn status(&self) -> Vec<TrackerStatus> {
@@ -104,21 +111,22 @@ impl Discovery {
                     response: &response,
                 };
                 self.announcer.handle(now, input);
+                self.external_ip = response.external_ip.or(self.external_ip);
                 board.post(Event::TrackerAnswered {
                     url,
                     peers: response.peers.len(),
                     seeders: response.seeders,
                     leechers: response.leechers,
                     warning: response.warning,
+                    external_ip: response.external_ip,
                 });
                 response.peers
             }
             Err(error) => {
                 let text = error.to_string();
                 self.announcer.note(tracker, &text);
-                let permanent = error.is_permanent();
-                self.announcer
-                    .handle(now, Input::Failed { tracker, permanent });
+                let retry = error.retry();
+                self.announcer.handle(now, Input::Failed { tracker, retry });
                 board.post(Event::TrackerFailed { url, error: text });
                 Vec::new()
             }

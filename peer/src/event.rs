@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -47,6 +48,8 @@ pub enum Event {
         leechers: Option<u32>,
         /// Something it wants people to read.
         warning: Option<String>,
+        /// Our address as it sees us, if it says. BEP 24.
+        external_ip: Option<IpAddr>,
     },
     /// An announce came to nothing; it is tried again.
     TrackerFailed {

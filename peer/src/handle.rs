@@ -1,5 +1,6 @@
 //! A running torrent as others see it: ask, tell, and listen. Cheap to clone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_std::channel::{Sender, bounded};
@@ -58,6 +59,8 @@ pub struct TorrentSnapshot {
     pub swarm: shoal_swarm::io::Snapshot,
     /// The trackers, in the order of asking.
     pub trackers: Vec<TrackerStatus>,
+    /// Our address as a tracker sees us, the last that was told. BEP 24.
+    pub external_ip: Option<IpAddr>,
 }
 
 impl Handle {

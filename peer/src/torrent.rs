@@ -237,5 +237,6 @@ fn unchecked(start: &Start, state: State) -> TorrentSnapshot {
             peers: Vec::new(),
         },
         trackers: Vec::new(),
+        external_ip: None,
     }
 }

@@ -1,8 +1,8 @@
-//! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker".
+//! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker", BEP 31.
 //!
 //! Walks the tiers in order until a tracker answers, promotes that one within its tier, keeps its
-//! intervals, backs off from those that fail. Sans-io: the clock is an argument, the exchange is
-//! the caller's, and neither sockets nor peers are known here.
+//! intervals, backs off from those that fail, or comes again when they say. Sans-io: the clock is
+//! an argument, the exchange is the caller's, and neither sockets nor peers are known here.
 //!
 //! ```text
 //!            due                    Answered
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::announce::{AnnounceEvent, AnnounceResponse};
+use crate::error::Retry;
 use crate::limits;
 use crate::text::printable;
 
@@ -45,8 +46,8 @@ pub enum Input<'i> {
     Failed {
         /// Which.
         tracker: TrackerKey,
-        /// Whether to leave it alone from now on: [`crate::TrackerError::is_permanent`].
-        permanent: bool,
+        /// What it said of coming again: [`crate::TrackerError::retry`].
+        retry: Option<Retry>,
     },
     /// This run ends.
     Stop,
@@ -187,7 +188,7 @@ impl Announcer {
             Input::WantPeers => self.wanted = true,
             Input::Timeout => {}
             Input::Answered { tracker, response } => self.answered(now, tracker.0, response),
-            Input::Failed { tracker, permanent } => self.failed(now, tracker.0, permanent),
+            Input::Failed { tracker, retry } => self.failed(now, tracker.0, retry),
             Input::Stop => self.stop(),
         }
         self.wake(now);
@@ -252,7 +253,7 @@ impl Announcer {
         if let State::Asking { tracker, until, .. } = self.state
             && now >= until
         {
-            self.failed(now, tracker, false);
+            self.failed(now, tracker, None);
         }
         let State::Waiting(Some(mut due)) = self.state else {
             return;
@@ -356,17 +357,23 @@ impl Announcer {
         self.state = State::Waiting(Some(now + interval));
     }
 
-    fn failed(&mut self, now: Instant, index: usize, permanent: bool) {
+    fn failed(&mut self, now: Instant, index: usize, retry: Option<Retry>) {
         if !matches!(self.state, State::Asking { tracker, .. } if tracker == index) {
             return;
         }
         let tracker = &mut self.trackers[index];
         tracker.working = false;
         tracker.failures = tracker.failures.saturating_add(1);
-        let wait = back_off(tracker.failures, &mut self.rng);
+        let wait = match retry {
+            None => Some(back_off(tracker.failures, &mut self.rng)),
+            Some(Retry::After(wait)) => {
+                Some(wait.clamp(limits::RETRY_SAID_MIN, limits::INTERVAL_MAX))
+            }
+            Some(Retry::Never) => None,
+        };
         // An event that failed must not open the way past the min interval of the answer before it.
-        let not_before = tracker.not_before.filter(|_| !permanent);
-        tracker.not_before = not_before.map(|earliest| earliest.max(now + wait));
+        let not_before = tracker.not_before.zip(wait);
+        tracker.not_before = not_before.map(|(earliest, wait)| earliest.max(now + wait));
         self.ask_next(now);
     }
 
@@ -482,9 +489,9 @@ mod tests {
         }
 
         /// Expects an announce and lets it fail.
-        fn fail(&mut self, permanent: bool) -> String {
+        fn fail(&mut self, retry: Option<Retry>) -> String {
             let (tracker, url, _) = self.announce().expect("an announce");
-            self.input(Input::Failed { tracker, permanent });
+            self.input(Input::Failed { tracker, retry });
             url
         }
 
@@ -521,8 +528,8 @@ mod tests {
     #[test]
     fn tracker_that_answers_is_promoted_within_its_tier() {
         let mut world = World::new(&[&["a", "b", "c"], &["d"]]);
-        let first = world.fail(false);
-        let second = world.fail(false);
+        let first = world.fail(None);
+        let second = world.fail(None);
         let (tracker, third, _) = world.announce().unwrap();
         let response = response(900, None);
         world.input(Input::Answered {
@@ -543,7 +550,7 @@ mod tests {
     #[test]
     fn later_tier_is_asked_only_when_the_earlier_fails() {
         let mut world = World::new(&[&["a"], &["b"]]);
-        assert_eq!(world.fail(false), "a");
+        assert_eq!(world.fail(None), "a");
         world.answer("b", Some(Started), &response(900, None));
         world.sleep();
         // The first tier has the first word again. Source: BEP 12.
@@ -562,7 +569,7 @@ mod tests {
     #[test]
     fn stopped_is_not_told_to_a_tracker_that_never_answered() {
         let mut world = World::new(&[&["a"]]);
-        world.fail(false);
+        world.fail(None);
         world.input(Input::Stop);
         assert_eq!(world.announce(), None);
     }
@@ -582,7 +589,7 @@ mod tests {
         let mut world = World::new(&[&["a"]]);
         world.input(Input::Completed);
         world.answer("a", Some(Started), &response(900, None));
-        assert_eq!(world.fail(false), "a", "the event that followed");
+        assert_eq!(world.fail(None), "a", "the event that followed");
         world.sleep();
         world.answer("a", Some(Completed), &response(900, None));
         world.sleep();
@@ -594,7 +601,7 @@ mod tests {
         let mut world = World::new(&[&["a"]]);
         world.answer("a", Some(Started), &response(900, Some(600)));
         world.input(Input::Completed);
-        world.fail(false);
+        world.fail(None);
         assert_eq!(world.sleep(), 600);
         world.answer("a", Some(Completed), &response(900, None));
     }
@@ -629,7 +636,7 @@ mod tests {
         let mut base = limits::RETRY_MIN.as_secs_f64();
         let mut jittered = 0;
         for _ in 0..20 {
-            world.fail(false);
+            world.fail(None);
             let before = world.now;
             world.sleep();
             let slept = (world.now - before).as_secs_f64();
@@ -646,12 +653,32 @@ mod tests {
     #[test]
     fn hopeless_tracker_is_never_asked_again() {
         let mut world = World::new(&[&["udp"], &["b"]]);
-        assert_eq!(world.fail(true), "udp");
-        assert_eq!(world.fail(true), "b");
+        assert_eq!(world.fail(Some(Retry::Never)), "udp");
+        assert_eq!(world.fail(Some(Retry::Never)), "b");
         assert_eq!(world.announcer.timeout(), None);
         assert!(world.announcer.status().iter().all(|s| s.next.is_none()));
         world.input(Input::WantPeers);
         assert_eq!(world.announce(), None);
+    }
+
+    #[test]
+    fn refusing_tracker_is_asked_again_when_it_said() {
+        let minutes = |n: u64| Some(Retry::After(Duration::from_secs(n.saturating_mul(60))));
+        let mut world = World::new(&[&["a"]]);
+        for (said, slept) in [(5, 300), (90, 5_400), (0, 60), (1, 60), (u64::MAX, 86_400)] {
+            assert_eq!(world.fail(minutes(said)), "a");
+            assert_eq!(world.sleep(), slept, "retry in {said}");
+        }
+        world.input(Input::WantPeers);
+        world.answer("a", Some(Started), &response(900, None));
+        // Meanwhile the others are asked.
+        let mut world = World::new(&[&["a"], &["b"]]);
+        assert_eq!(world.fail(minutes(10)), "a");
+        world.answer("b", Some(Started), &response(300, None));
+        assert_eq!(world.sleep(), 300);
+        world.answer("b", None, &response(300, None));
+        assert_eq!(world.sleep(), 300);
+        world.answer("a", Some(Started), &response(300, None));
     }
 
     #[test]
@@ -679,7 +706,7 @@ mod tests {
         world.announcer.note(tracker, "cannot\x1b connect");
         world.input(Input::Failed {
             tracker,
-            permanent: false,
+            retry: None,
         });
         let answer = AnnounceResponse {
             seeders: Some(3),
@@ -791,7 +818,7 @@ mod tests {
                     }
                     (Step::Fail, Some(tracker)) => {
                         open = None;
-                        announcer.handle(now, Input::Failed { tracker, permanent: false });
+                        announcer.handle(now, Input::Failed { tracker, retry: None });
                     }
                     _ => {}
                 }

@@ -88,6 +88,13 @@ impl Client {
         response::parse_scrape(&body)
     }
 
+    /// Why no client of ours would announce to `url`, as far as that is clear without asking
+    /// anybody: for a warning to who makes a torrent. `None` when nothing speaks against it.
+    #[must_use]
+    pub fn refusal(url: &str) -> Option<&'static str> {
+        address::refusal(&Url::parse(url).ok()?)
+    }
+
     /// The body that is at a URL.
     async fn exchange(&self, url: &str) -> Result<Vec<u8>, TrackerError> {
         let url = check(url, limits::REQUEST_URL_BYTES_MAX)?;

@@ -133,22 +133,26 @@ pub enum Retry {
 }
 
 impl TrackerError {
-    /// Whether asking this tracker again is pointless: for [`crate::announcer::Input::Failed`].
+    /// When to ask this tracker again, where that is not ours to choose: for
+    /// [`crate::announcer::Input::Failed`]. BEP 31.
     ///
-    /// A URL of no use, a scheme that we do not speak, HTTP 410, or a refusal for ever (BEP 31).
+    /// Never with a URL of no use, a scheme that we do not speak, or after HTTP 410.
+    #[must_use]
+    pub fn retry(&self) -> Option<Retry> {
+        match self {
+            Self::Url { .. }
+            | Self::Scheme { .. }
+            | Self::ScrapeUnsupported
+            | Self::Status { code: 410 } => Some(Retry::Never),
+            Self::Failure { retry, .. } => *retry,
+            _ => None,
+        }
+    }
+
+    /// Whether asking this tracker again is pointless.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(
-            self,
-            Self::Url { .. }
-                | Self::Scheme { .. }
-                | Self::ScrapeUnsupported
-                | Self::Status { code: 410 }
-                | Self::Failure {
-                    retry: Some(Retry::Never),
-                    ..
-                }
-        )
+        self.retry() == Some(Retry::Never)
     }
 }
 
@@ -199,6 +203,9 @@ mod tests {
         assert!(failure(Some(Retry::Never)).is_permanent());
         assert!(!failure(None).is_permanent());
         assert!(!failure(Some(Retry::After(Duration::ZERO))).is_permanent());
+        let hour = Some(Retry::After(Duration::from_secs(3_600)));
+        assert_eq!(failure(hour).retry(), hour);
+        assert_eq!(TrackerError::Html.retry(), None);
         assert!(TrackerError::Status { code: 410 }.is_permanent());
         assert!(!TrackerError::Status { code: 404 }.is_permanent());
         assert!(!TrackerError::Html.is_permanent());

@@ -44,6 +44,9 @@ pub const RETRY_MIN: Duration = Duration::from_secs(5);
 /// Longest wait after a failure. Source: libtorrent's `tracker_retry_delay_max`, 60 minutes.
 pub const RETRY_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// Shortest wait that a tracker's refusal may ask for. Source: BEP 31 counts in minutes.
+pub const RETRY_SAID_MIN: Duration = Duration::from_secs(60);
+
 /// An announce without an answer for so long has failed. Ours: four times [`EXCHANGE_MAX`].
 pub const ANSWER_MAX: Duration = Duration::from_secs(120);
 
@@ -106,6 +109,11 @@ pub const TORRENTS_MAX: usize = 100_000;
 
 /// Peers of one torrent, of either address family. Ours: the largest swarms known have some 10^5.
 pub const PEERS_PER_TORRENT_MAX: usize = 100_000;
+
+/// Peers of one torrent at one address of the internet; for IPv6 in one /64, which is what a host
+/// gets. Ours: a large NAT has some dozens of one swarm, while one host with 65,535 ports must not
+/// become the swarm that all others are told of.
+pub const PEERS_PER_HOST_MAX: usize = 64;
 
 /// Peers of all torrents. Ours: about 150 bytes each, 150 MiB in all.
 pub const PEERS_TOTAL_MAX: usize = 1_000_000;

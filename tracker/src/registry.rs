@@ -3,8 +3,9 @@
 //! Who is in which swarm, until when, and a random sample of them. Sans-io: the clock and the seed
 //! are arguments; whether an announce came by HTTP or UDP is not known here.
 //!
-//! Every bound holds whatever is announced: of a full torrent a random peer makes room, a full
-//! table refuses new torrents, silent peers go after two intervals.
+//! Every bound holds whatever is announced: of a full torrent a random peer makes room, of too many
+//! at one address one of those, a full table refuses new torrents, silent peers go after two
+//! intervals.
 
 mod pool;
 
@@ -17,7 +18,7 @@ use shoal_metainfo::{InfoHash, PeerId};
 
 use crate::announce::{AnnounceEvent, AnnounceRequest, ScrapeEntry};
 use crate::limits;
-use pool::{Detail, Family};
+use pool::{Detail, Family, Room};
 
 /// What the table is to do.
 #[derive(Debug, Clone)]
@@ -30,6 +31,10 @@ pub struct RegistryConfig {
     pub torrents_max: usize,
     /// Peers of one torrent and address family.
     pub peers_per_torrent_max: usize,
+    /// Peers of one torrent at one address of the internet, or in one /64 of IPv6. Private and
+    /// loopback addresses have no such bound: who is there is known to who runs the tracker, and
+    /// whole test swarms, or all the world behind a proxy, share one.
+    pub peers_per_host_max: usize,
     /// Peers of all torrents.
     pub peers_total_max: usize,
 }
@@ -41,6 +46,7 @@ impl Default for RegistryConfig {
             interval: limits::SERVER_INTERVAL_DEFAULT,
             torrents_max: limits::TORRENTS_MAX,
             peers_per_torrent_max: limits::PEERS_PER_TORRENT_MAX,
+            peers_per_host_max: limits::PEERS_PER_HOST_MAX,
             peers_total_max: limits::PEERS_TOTAL_MAX,
         }
     }
@@ -180,10 +186,13 @@ impl Registry {
         let ip = ip.to_canonical();
         let full = self.peers_total >= self.config.peers_total_max;
         // A full table takes a new peer only in the place of another of the same torrent.
-        let room = if full {
-            0
-        } else {
-            self.config.peers_per_torrent_max
+        let room = Room {
+            total: if full {
+                0
+            } else {
+                self.config.peers_per_torrent_max
+            },
+            host: (!is_local(ip)).then_some(self.config.peers_per_host_max),
         };
         let detail = Detail::new(request, now);
         let change = match ip {
@@ -408,6 +417,18 @@ fn sample(
     answer.peer_ids = ids_v4;
 }
 
+/// Whether the address is of no meaning to the internet: of this machine, or a private network.
+fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            // Source: RFC 6598: shared behind a carrier's NAT, and so never seen from outside.
+            let is_shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
 /// An address as BEP 23 and BEP 7 write it: `IP | port`, big-endian, `N` bytes in all.
 fn key<const N: usize>(ip: &[u8], port: u16) -> [u8; N] {
     let mut key = [0; N];
@@ -592,6 +613,43 @@ mod tests {
         check(Some(0), 0);
         check(Some(7), 7);
         check(Some(u32::MAX), limits::NUMWANT_MAX);
+    }
+
+    #[test]
+    fn one_host_never_becomes_the_swarm() {
+        let max = limits::PEERS_PER_HOST_MAX;
+        let mut world = World::open();
+        let crowd = |world: &mut World, ips: &[&str]| {
+            let before = world.registry.size().1;
+            for port in 1..=u16::try_from(4 * max).unwrap() {
+                let ip = ips[usize::from(port) % ips.len()];
+                world.announce_from(ip, &request(port, 1, None)).unwrap();
+            }
+            world.registry.size().1 - before
+        };
+        assert_eq!(crowd(&mut world, &["203.0.113.9"]), max);
+        assert_eq!(crowd(&mut world, &["203.0.113.8"]), max, "another host");
+        // One host has a /64, and so every address of it.
+        assert_eq!(
+            crowd(&mut world, &["2001:db8::1", "2001:db8::dead:beef"]),
+            max
+        );
+        assert_eq!(crowd(&mut world, &["2001:db8:0:1::1"]), max);
+        for local in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+        ] {
+            assert_eq!(crowd(&mut world, &[local]), 4 * max, "{local}");
+        }
+        // Who comes late to a crowded NAT is taken all the same, and is one of them from then on.
+        let late = request(60_000, 0, None);
+        let change = |world: &mut World| world.announce_from("203.0.113.9", &late).unwrap().change;
+        assert_eq!(change(&mut world), Some(Started));
+        assert_eq!(change(&mut world), None);
     }
 
     #[test]

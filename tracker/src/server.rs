@@ -6,6 +6,7 @@
 mod app;
 mod connection;
 mod listen;
+mod paths;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -23,6 +24,7 @@ use shoal_metainfo::{InfoHash, PeerId};
 
 use crate::limits;
 use crate::registry::{Registry, RegistryConfig, RegistrySnapshot};
+use paths::Paths;
 
 /// What a server is to do.
 #[derive(Debug, Clone)]
@@ -30,6 +32,9 @@ pub struct ServerConfig {
     /// Where to listen. Port 0 takes a free one. `[::]` takes IPv4 too unless an IPv4 address is
     /// listed.
     pub listen: Vec<SocketAddr>,
+    /// Paths that are announced at beside `/announce`, as a URL has them: `/PASSKEY/announce`,
+    /// `/announce.php`. Scrapes are where BEP 48 puts them.
+    pub announce_paths: Vec<String>,
     /// The torrents served; `None` serves any.
     pub allowed: Option<BTreeSet<InfoHash>>,
     /// What peers are told to keep, whole seconds, at least [`limits::SERVER_INTERVAL_MIN`].
@@ -47,6 +52,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 6969))],
+            announce_paths: Vec::new(),
             allowed: None,
             interval: limits::SERVER_INTERVAL_DEFAULT,
             min_interval: None,
@@ -67,6 +73,14 @@ pub enum ServerError {
         address: SocketAddr,
         /// What the system says.
         source: io::Error,
+    },
+    /// An announce path that is none, or where others scrape.
+    #[error("nobody can announce at the path `{path}`: {why}; use another in the announce URL")]
+    AnnouncePath {
+        /// Which.
+        path: String,
+        /// Why not.
+        why: &'static str,
     },
     /// Nowhere to listen.
     #[error("no address to listen on was given")]
@@ -117,6 +131,7 @@ pub enum ServerEvent {
 #[derive(Debug)]
 struct Shared {
     registry: Mutex<Registry>,
+    paths: Paths,
     interval: Duration,
     min_interval: Option<Duration>,
     trust_forwarded_for: bool,
@@ -176,6 +191,7 @@ impl Server {
         if config.listen.is_empty() {
             return Err(ServerError::NoAddress);
         }
+        let paths = Paths::new(&config.announce_paths)?;
         let listeners = listen::all(&config.listen)?;
         let table = RegistryConfig {
             allowed: config.allowed,
@@ -188,6 +204,7 @@ impl Server {
         let (running, ended) = bounded(1);
         let shared = Shared {
             registry: Mutex::new(registry),
+            paths,
             interval: config.interval,
             min_interval: config.min_interval,
             trust_forwarded_for: config.trust_forwarded_for,

@@ -196,8 +196,8 @@ fn announcer_finds_the_tracker_that_answers() {
                 Err(error) => {
                     failures += 1;
                     announcer.note(tracker, &error.to_string());
-                    let permanent = error.is_permanent();
-                    announcer.handle(now, Input::Failed { tracker, permanent });
+                    let retry = error.retry();
+                    announcer.handle(now, Input::Failed { tracker, retry });
                 }
             }
         }

@@ -329,6 +329,7 @@ impl Live {
                 .as_ref()
                 .map(Discovery::status)
                 .unwrap_or_default(),
+            external_ip: self.discovery.as_ref().and_then(Discovery::external_ip),
         }
     }
 }

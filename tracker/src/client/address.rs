@@ -10,6 +10,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use http_types::Url;
+use http_types::url::Host;
+
 use crate::error::TrackerError;
 use crate::limits;
 
@@ -60,11 +63,26 @@ fn forbids(reach: Reach, path: &str, redirected_from: Option<Reach>) -> Option<&
         Reach::Private | Reach::Loopback if redirected_from == Some(Reach::Global) => {
             Some("a redirect from the internet must not lead into a private network")
         }
-        Reach::Loopback if !(path.starts_with("/announce") || path.starts_with("/scrape")) => {
-            Some("on this machine only paths that begin /announce or /scrape are contacted")
-        }
+        Reach::Loopback if !(path.starts_with("/announce") || path.starts_with("/scrape")) => Some(
+            "on this machine only paths that begin /announce or /scrape are contacted, so that \
+                  a torrent cannot reach other services here",
+        ),
         Reach::Global | Reach::Private | Reach::Loopback => None,
     }
+}
+
+/// Why no announce goes to a URL, where that is clear without looking its name up.
+pub(super) fn refusal(url: &Url) -> Option<&'static str> {
+    let ip = match url.host()? {
+        Host::Ipv4(ip) => ip.into(),
+        Host::Ipv6(ip) => ip.into(),
+        // Source: RFC 6761, section 6.3.
+        Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => {
+            Ipv4Addr::LOCALHOST.into()
+        }
+        Host::Domain(_) => return None,
+    };
+    forbids(reach(ip), url.path(), None)
 }
 
 /// How far away an address is, seen through the IPv6 forms that embed an IPv4 one.

@@ -208,6 +208,31 @@ fn forbidden_addresses_are_not_contacted() {
 }
 
 #[test]
+fn refusal_is_known_beforehand_where_no_name_has_to_be_looked_up() {
+    for refused in [
+        "http://127.0.0.1:1/k3y/announce",
+        "http://[::1]:1/x",
+        "http://0.0.0.0:6969/announce",
+        "http://169.254.169.254/announce",
+    ] {
+        let why = Client::refusal(refused).unwrap_or_else(|| panic!("{refused}"));
+        check(announce(refused), why);
+    }
+    for refused in ["http://localhost:1/", "http://tracker.localhost/x"] {
+        assert!(Client::refusal(refused).is_some(), "{refused}");
+    }
+    for good in [
+        "http://127.0.0.1:1/announce.php",
+        "http://localhost:1/announce",
+        "http://192.168.0.1/x",
+        "http://tracker.example/x",
+        "nonsense",
+    ] {
+        assert_eq!(Client::refusal(good), None, "{good}");
+    }
+}
+
+#[test]
 fn statuses_are_told() {
     let status = |code: u16| {
         let answer = format!("HTTP/1.1 {code} X\r\nContent-Length: 3\r\n\r\nabc");
@@ -425,6 +450,12 @@ fn tls_stub(name: &str, answer: String) -> (u16, CertificateDer<'static>) {
     (port, certificate)
 }
 
+/// Asserts that there is no secure connection to the URL, and that the error says so.
+fn check_insecure(client: &Client, url: &str, expect: &str) {
+    let error = check(task::block_on(client.announce(url, &request())), expect);
+    assert!(matches!(error, TrackerError::Tls { .. }), "{error:?}");
+}
+
 fn trusting(certificate: CertificateDer<'static>) -> Client {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
@@ -441,11 +472,7 @@ fn trusted_certificate_is_accepted_for_its_own_name_alone() {
     let (port, certificate) = tls_stub("secure.test", GOOD.to_owned());
     let client = trusting(certificate);
     let url = format!("https://other.test:{port}/announce");
-    let error = check(
-        task::block_on(client.announce(&url, &request())),
-        "other.test",
-    );
-    assert!(matches!(error, TrackerError::Tls { .. }));
+    check_insecure(&client, &url, "other.test");
 }
 
 #[test]
@@ -453,11 +480,7 @@ fn self_signed_certificate_is_refused() {
     let (port, _) = tls_stub("secure.test", GOOD.to_owned());
     let client = Client::assemble(lookup, tls::public_roots());
     let url = format!("https://secure.test:{port}/announce");
-    let error = check(
-        task::block_on(client.announce(&url, &request())),
-        "no secure connection",
-    );
-    assert!(matches!(error, TrackerError::Tls { .. }));
+    check_insecure(&client, &url, "no secure connection");
 }
 
 #[test]
@@ -471,11 +494,8 @@ fn plain_port_is_no_secure_connection() {
             .unwrap();
         let _ = stream.read(&mut [0; 4_096]);
     });
-    let error = check(
-        announce(&format!("https://a.test:{port}/announce")),
-        "no secure connection",
-    );
-    assert!(matches!(error, TrackerError::Tls { .. }));
+    let url = format!("https://a.test:{port}/announce");
+    check_insecure(&client(), &url, "no secure connection");
 }
 
 #[test]

@@ -112,16 +112,19 @@ pub fn announce_url(url: &str, request: &AnnounceRequest) -> String {
 ///
 /// Source: BEP 48, "tracker HTTP scrape convention".
 pub fn scrape_url(url: &str, info_hashes: &[InfoHash]) -> Result<String, TrackerError> {
-    let slash = url.rfind('/').ok_or(TrackerError::ScrapeUnsupported)?;
-    let (front, last) = url.split_at(slash + 1);
-    let rest = last
-        .strip_prefix("announce")
-        .ok_or(TrackerError::ScrapeUnsupported)?;
-    let mut out = Appender::new(&format!("{front}scrape{rest}"));
+    let scrape = scrape_place(url).ok_or(TrackerError::ScrapeUnsupported)?;
+    let mut out = Appender::new(&scrape);
     for hash in info_hashes.iter().take(limits::SCRAPE_HASHES_MAX) {
         out.bytes("info_hash", &hash.0);
     }
     Ok(out.url)
+}
+
+/// Where to scrape, of an announce URL or its path alone; `None` where the convention gives none.
+pub(crate) fn scrape_place(announce: &str) -> Option<String> {
+    let (front, last) = announce.split_at(announce.rfind('/')? + 1);
+    let rest = last.strip_prefix("announce")?;
+    Some(format!("{front}scrape{rest}"))
 }
 
 struct Appender {

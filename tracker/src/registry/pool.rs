@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -100,6 +101,15 @@ impl<const N: usize> Pool<N> {
     }
 }
 
+/// How many peers there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Of the family.
+    pub(super) total: usize,
+    /// Of them on one host, if that is bounded.
+    pub(super) host: Option<usize>,
+}
+
 /// Where a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
@@ -142,13 +152,13 @@ impl<const N: usize> Family<N> {
     }
 
     /// Takes one announce and says what it changed. A new peer beyond `room` takes the place of a
-    /// random other; `None` when there is no other.
+    /// random other, of its host if that has too many; `None` when there is no other.
     pub(super) fn update(
         &mut self,
         address: [u8; N],
         mut detail: Detail,
         event: Option<AnnounceEvent>,
-        room: usize,
+        room: Room,
         rng: &mut Rng,
     ) -> Option<Option<AnnounceEvent>> {
         let known = self.index.get(&address).copied();
@@ -171,7 +181,9 @@ impl<const N: usize> Family<N> {
                 self.insert(address, detail, seed, rng);
             }
             None => {
-                if self.len() >= room {
+                if let Some(place) = self.surplus(&address, room.host, rng) {
+                    self.remove(place);
+                } else if self.len() >= room.total {
                     self.evict(rng)?;
                 }
                 self.insert(address, detail, seed, rng);
@@ -264,6 +276,15 @@ impl<const N: usize> Family<N> {
         }
     }
 
+    /// A random peer of the host that `address` is on, when there are `max` of them.
+    fn surplus(&self, address: &[u8; N], max: Option<usize>, rng: &mut Rng) -> Option<Place> {
+        let max = max?.max(1);
+        // The index is in the order of addresses: a host's peers lie side by side.
+        let neighbours = || self.index.range(host(address)).map(|(_, place)| *place);
+        let count = neighbours().count();
+        (count >= max).then(|| neighbours().nth(rng.usize(..count)))?
+    }
+
     /// Takes a random peer out; `None` if there is none.
     fn evict(&mut self, rng: &mut Rng) -> Option<()> {
         let count = self.len();
@@ -273,6 +294,15 @@ impl<const N: usize> Family<N> {
         self.remove(Place { seed, at });
         Some(())
     }
+}
+
+/// All addresses of the host that this one is of: the ports of an IPv4 address, or a /64.
+fn host<const N: usize>(address: &[u8; N]) -> RangeInclusive<[u8; N]> {
+    let length = if N == 6 { 4 } else { 8 };
+    let (mut first, mut last) = (*address, *address);
+    first[length..].fill(0);
+    last[length..].fill(0xff);
+    first..=last
 }
 
 /// How many of `count` are seeds: their share, rounded up or down by chance.
@@ -326,7 +356,8 @@ mod tests {
                 let left = u64::from(kind % 2);
                 let event = (kind > 2).then_some(AnnounceEvent::Stopped);
                 let at = now + Duration::from_secs(name.into());
-                family.update(address, detail(left, at), event, 30, &mut rng).unwrap();
+                let room = Room { total: 30, host: None };
+                family.update(address, detail(left, at), event, room, &mut rng).unwrap();
                 check(&family);
                 prop_assert!(family.len() <= 30);
                 let mut bytes = Vec::new();
@@ -356,11 +387,15 @@ mod tests {
     fn sample_is_fair() {
         let (mut family, mut rng) = (Family::<6>::default(), Rng::with_seed(3));
         let now = Instant::now();
+        let room = Room {
+            total: 1_000,
+            host: None,
+        };
         for name in 0..100u8 {
             let left = u64::from(name >= 20);
             let address = [10, 0, 0, name, 0, 1];
             family
-                .update(address, detail(left, now), None, 1000, &mut rng)
+                .update(address, detail(left, now), None, room, &mut rng)
                 .unwrap();
         }
         let mut given = [0u32; 100];

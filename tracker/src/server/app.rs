@@ -9,6 +9,7 @@ use std::time::Instant;
 use tide::http::{Body, Response};
 use tide::{Request, StatusCode};
 
+use super::paths::Place;
 use super::{ServerEvent, Shared};
 use crate::announce::AnnounceEvent;
 use crate::http::query;
@@ -25,35 +26,38 @@ pub(super) struct Asked {
     pub(super) forwarded: Option<Vec<u8>>,
 }
 
-/// The routes.
+/// The routes. The paths to announce at come out of torrents, where `:` and `*` mean themselves,
+/// so they are told apart here and not by tide.
 pub(super) fn app(shared: Arc<Shared>) -> tide::Server<Arc<Shared>> {
     let mut app = tide::with_state(shared);
-    app.at("/announce").get(announce);
-    app.at("/scrape").get(scrape);
-    app.at("/").get(front);
-    app.at("/*").get(elsewhere);
+    app.at("/").get(route);
+    app.at("/*").get(route);
     app
 }
 
 type Asking = Request<Arc<Shared>>;
 
-async fn announce(request: Asking) -> tide::Result {
-    Ok(bencoded(answer(&request, Shared::announce)))
+async fn route(request: Asking) -> tide::Result {
+    let path = request.url().path();
+    let handler = match request.state().paths.at(path) {
+        Some(Place::Announce) => Shared::announce,
+        Some(Place::Scrape) => Shared::scrape,
+        None if path == "/" => return Ok(front(request.state())),
+        None => return Ok(elsewhere()),
+    };
+    Ok(bencoded(answer(&request, handler)))
 }
 
-async fn scrape(request: Asking) -> tide::Result {
-    Ok(bencoded(answer(&request, Shared::scrape)))
-}
-
-async fn front(request: Asking) -> tide::Result {
-    let (torrents, peers) = request.state().registry().size();
+fn front(shared: &Shared) -> tide::Response {
+    let (torrents, peers) = shared.registry().size();
     let text = format!("Shoal tracker\ntorrents {torrents}\npeers {peers}\n");
-    Ok(plain(StatusCode::Ok, text))
+    plain(StatusCode::Ok, text)
 }
 
-async fn elsewhere(_: Asking) -> tide::Result {
+/// The paths of torrents may hold a secret, so only ours are told.
+fn elsewhere() -> tide::Response {
     let text = "Nothing is here. Announce at /announce, scrape at /scrape.\n";
-    Ok(plain(StatusCode::NotFound, text.to_owned()))
+    plain(StatusCode::NotFound, text.to_owned())
 }
 
 /// A plain answer for people.

@@ -15,10 +15,11 @@ use async_h1::server::Encoder;
 use async_std::net::TcpStream;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
 use tide::StatusCode;
-use tide::http::{Method, Response, Url};
+use tide::http::{Method, Response};
 
 use super::Shared;
 use super::app::{Asked, plain};
+use super::paths::url;
 use crate::http::head::{self, Head, RequestLine};
 use crate::limits;
 
@@ -94,7 +95,9 @@ async fn answer(head: &[u8], peer: SocketAddr, app: &App, may_stay: bool) -> (Ve
     let Some(method) = method.and_then(|method| method.parse::<Method>().ok()) else {
         return (refuse(StatusCode::NotImplemented).await, false);
     };
-    let mut request = tide::http::Request::new(method, url(line.path));
+    // To route by; the host does not matter, and the query travels beside it.
+    let url = url(&String::from_utf8_lossy(line.path));
+    let mut request = tide::http::Request::new(method, url);
     request.ext_mut().insert(Asked {
         query: line.query.to_vec(),
         peer,
@@ -130,13 +133,6 @@ fn keeps(head: &Head<'_>, version: &[u8]) -> bool {
     } else {
         says(b"keep-alive")
     }
-}
-
-/// A URL for tide to route by; the host does not matter, and the query travels beside it.
-fn url(path: &[u8]) -> Url {
-    let mut url = Url::parse("http://tracker/").expect("a good URL");
-    url.set_path(&String::from_utf8_lossy(path));
-    url
 }
 
 async fn refuse(status: StatusCode) -> Vec<u8> {

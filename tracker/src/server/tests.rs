@@ -87,6 +87,31 @@ fn announces_and_scrapes_are_answered() {
 }
 
 #[test]
+fn paths_of_announce_urls_are_served_beside_the_usual_one() {
+    let named = ["/k3y/announce", "/announce.php", "/:x/*", "//announce", "/"];
+    let (handle, address) = start(ServerConfig {
+        announce_paths: named.map(str::to_owned).to_vec(),
+        ..config()
+    });
+    for (port, path) in (1..).zip(named.iter().chain(&["/announce"])) {
+        let target = format!("{path}?{}", query(port, ""));
+        let (status, body) = raw(address, get(&target).as_bytes());
+        assert_eq!(status, 200, "{path}");
+        let answer = parse_announce(&body).unwrap();
+        assert_eq!(answer.leechers, Some(port.into()), "{path}");
+    }
+    for path in ["/k3y/scrape", "/scrape.php", "/scrape", "//scrape"] {
+        let target = format!("{path}?info_hash={HASH}");
+        let (_, body) = raw(address, get(&target).as_bytes());
+        assert_eq!(parse_scrape(&body).unwrap()[0].leechers, 6, "{path}");
+    }
+    for path in ["/k3y", "/other/announce", "/x/y", "/k3y/announce/"] {
+        assert_eq!(raw(address, get(path).as_bytes()).0, 404, "{path}");
+    }
+    stop(&handle);
+}
+
+#[test]
 fn dictionaries_are_given_with_and_without_ids() {
     let (handle, address) = start(config());
     announce(address, &query(7, ""));
@@ -430,6 +455,11 @@ fn bad_configurations_are_refused() {
         ..config()
     };
     assert!(bind(nowhere).contains("no address"));
+    let scrapes = ServerConfig {
+        announce_paths: vec!["/scrape".to_owned()],
+        ..config()
+    };
+    assert!(bind(scrapes).contains("`/scrape`"));
     let (handle, address) = start(config());
     let taken = ServerConfig {
         listen: vec![address],
