@@ -17,11 +17,12 @@ use crate::error::StorageError;
 use crate::layout::Place;
 use crate::limits::{CHECK_CLAIM, CHECK_SPAN_MAX, CHECK_THREADS_MAX};
 use crate::pieces::Reading;
-use crate::storage::{Storage, each_zero};
+use crate::storage::{Access, Storage, each_zero};
 
 impl Storage {
     /// Hashes what is on the disk and tells which pieces are good; those are verified from then
-    /// on. Missing and short files are no error: their pieces are simply not there.
+    /// on. Missing and short files are no error: their pieces are simply not there. Nor, where it
+    /// is only read, is what cannot be opened or is no file: [`Storage::files_report`] names it.
     ///
     /// `progress` gets the bytes looked at so far, from any thread, not always in order. When
     /// `cancel` becomes true, the pieces found until then are returned.
@@ -109,6 +110,16 @@ impl Check<'_> {
         Ok(found)
     }
 
+    /// Whether the work goes on after this, the bytes being as good as not there. Who wants to
+    /// write is told at once what stands in the way; who only looks, of everything together.
+    fn passes(&self, error: &StorageError) -> bool {
+        let in_the_way = matches!(
+            error,
+            StorageError::NotAFile(_) | StorageError::Permission(_)
+        );
+        error.is_absence() || (in_the_way && self.storage.access == Access::ReadOnly)
+    }
+
     fn is_over(&self) -> bool {
         self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
     }
@@ -188,7 +199,7 @@ impl Check<'_> {
         let in_file = up_to(self.storage.content.files.length(file));
         let extent = match self.storage.content.files.next_data(file, offset) {
             Ok(extent) => extent,
-            Err(error) if error.is_absence() => return Ok(self.absent(range.start..in_file)),
+            Err(error) if self.passes(&error) => return Ok(self.absent(range.start..in_file)),
             Err(error) => return Err(error),
         };
         let on_disk = up_to(extent.length).min(in_file);
@@ -263,7 +274,7 @@ impl Check<'_> {
         let held = self.storage.pieces.read(piece);
         let good = match self.hash_across(piece, &held) {
             Ok(digest) => digest == self.storage.info.piece_hash(piece),
-            Err(error) if error.is_absence() => false,
+            Err(error) if self.passes(&error) => false,
             Err(error) => return Err(error),
         };
         held.set_verified(good);

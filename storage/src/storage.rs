@@ -80,7 +80,7 @@ pub struct Storage {
     pub(crate) content: Content,
     pub(crate) pieces: Pieces,
     layout: Layout,
-    access: Access,
+    pub(crate) access: Access,
 }
 
 impl Storage {

@@ -218,6 +218,37 @@ fn file_that_is_too_long_is_reported_used_and_never_cut() {
 }
 
 #[test]
+fn what_is_in_the_way_ends_only_the_check_of_who_wants_to_write() {
+    let (torrent, dir) = complete(1 << 14, 7);
+    let path = |name: &str| dir.path().join("t").join(name);
+    let aside = path("aside");
+    fs::rename(path("a"), &aside).unwrap();
+    fs::create_dir(path("a")).unwrap();
+    fs::rename(path("c/d/e"), path("e")).unwrap();
+    std::os::unix::fs::symlink("../../e", path("c/d/e")).unwrap();
+    let read_only = Options {
+        access: Access::ReadOnly,
+        ..Options::default()
+    };
+    for threads in [1, 3] {
+        let storage = torrent.open(dir.path(), read_only);
+        // All pieces but those with bytes of `a` or `c/d/e` in them.
+        let have = check(&storage, threads);
+        let good: Vec<_> = have.ones().collect();
+        assert_eq!(good, (13..=20).collect::<Vec<_>>());
+        let report = storage.files_report();
+        let unusable = report
+            .iter()
+            .filter(|file| matches!(file.status, FileStatus::Unusable(_)));
+        let names: Vec<_> = unusable.map(|file| file.entry.path.as_str()).collect();
+        assert_eq!(names, ["t/a", "t/c/d/e"]);
+    }
+    let storage = torrent.open(dir.path(), Options::default());
+    let refused = storage.check(2, &|_| {}, &AtomicBool::new(false));
+    assert!(refused.unwrap_err().to_string().contains("move that away"));
+}
+
+#[test]
 fn report_tells_missing_short_and_unusable_files() {
     let (torrent, dir) = complete(1 << 14, 6);
     let path = |name: &str| dir.path().join("t").join(name);
