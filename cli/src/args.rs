@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, Shell};
 
-use crate::units::{Rate, Size};
+use crate::units::{Rate, Size, count, port, seconds};
 
 const UNITS: &str = "\
 UNITS:
@@ -107,13 +107,19 @@ not at all.";
 #[structopt(after_help = CREATE_EXAMPLES)]
 pub(crate) struct Create {
     /// The file or folder to share
-    #[structopt(value_name = "PATH", parse(from_os_str))]
+    #[structopt(value_name = "PATH", empty_values = false, parse(from_os_str))]
     pub(crate) path: PathBuf,
     /// Announce URLs (http, https or udp), each a tier of its own: the first is asked first
     #[structopt(value_name = "TRACKER_URL", required = true)]
     pub(crate) trackers: Vec<String>,
     /// Writes here instead of `<name>.torrent` in the current folder
-    #[structopt(short, long, value_name = "FILE", parse(from_os_str))]
+    #[structopt(
+        short,
+        long,
+        value_name = "FILE",
+        empty_values = false,
+        parse(from_os_str)
+    )]
     pub(crate) output: Option<PathBuf>,
     /// Overwrites a .torrent that is there already
     #[structopt(short, long)]
@@ -151,25 +157,38 @@ const TRACKER_EXAMPLES: &str = "\
 EXAMPLES:
     shoal tracker holiday.mkv.torrent       serves this torrent, where its announce URL says
     shoal tracker                           serves any torrent on 0.0.0.0:6969
-    shoal tracker --listen 127.0.0.1:0      on a free port, which it prints";
+    shoal tracker --listen 127.0.0.1:0      on a free port, which it prints
+
+It is announced at /announce, and at each path that an announce URL of the torrents has. It speaks
+plain HTTP: for https put a proxy before it.";
 
 /// `shoal tracker`.
 #[derive(Debug, StructOpt)]
 #[structopt(after_help = TRACKER_EXAMPLES)]
 pub(crate) struct Tracker {
-    /// Serve these torrents and no others; without any, serve every info hash
-    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    /// Serves these torrents and no others; without any, every info hash
+    #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrents: Vec<PathBuf>,
-    /// Listen here: ADDRESS:PORT, `[IPV6]:PORT` or a port for all addresses; repeat for several
+    /// Listens here: ADDRESS:PORT, `[IPV6]:PORT` or a port for all addresses; repeat for several
     #[structopt(long, value_name = "ADDR", number_of_values = 1)]
     pub(crate) listen: Vec<String>,
     /// Seconds that clients are told to wait between announces
-    #[structopt(long, value_name = "SECONDS", default_value = "1800")]
+    #[structopt(
+        long,
+        value_name = "SECONDS",
+        default_value = "1800",
+        parse(try_from_str = seconds)
+    )]
     pub(crate) interval: u32,
     /// Seconds between two logs of the status; 0 for none but at news
-    #[structopt(long, value_name = "SECONDS", default_value = "30")]
+    #[structopt(
+        long,
+        value_name = "SECONDS",
+        default_value = "30",
+        parse(try_from_str = seconds)
+    )]
     pub(crate) status_every: u32,
-    /// Believe the `ip` parameter and X-Forwarded-For: only behind a proxy of your own
+    /// Believes the last address of X-Forwarded-For: only behind a proxy of your own
     #[structopt(long)]
     pub(crate) trust_forwarded_for: bool,
     /// One JSON event a line on standard output; see docs/json-events.md
@@ -194,18 +213,18 @@ is written. A second Ctrl+C ends at once.";
 #[structopt(after_help = CLIENT_EXAMPLES)]
 pub(crate) struct Client {
     /// The .torrent file
-    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
-    /// The port that peers reach us at; 0 for any free one
-    #[structopt(value_name = "PORT", default_value = "6881")]
+    /// The port that peers reach us at, up to 65535; 0 for any free one
+    #[structopt(value_name = "PORT", default_value = "6881", parse(try_from_str = port))]
     pub(crate) port: u16,
     /// The folder that holds, or shall hold, the content [default: the current folder]
-    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    #[structopt(long, value_name = "DIR", empty_values = false, parse(from_os_str))]
     pub(crate) dir: Option<PathBuf>,
     /// Ends as soon as everything is here, instead of seeding
     #[structopt(long)]
     pub(crate) exit_when_complete: bool,
-    /// Connect to this peer, ADDRESS:PORT; repeat for several
+    /// Connects to this peer, ADDRESS:PORT; repeat for several
     #[structopt(long = "peer", value_name = "ADDR", number_of_values = 1)]
     pub(crate) peers: Vec<String>,
     /// Asks no tracker
@@ -232,7 +251,7 @@ pub(crate) struct Client {
 #[derive(Debug, StructOpt)]
 pub(crate) struct Show {
     /// The .torrent file
-    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
     /// One JSON object on standard output; see docs/json-events.md
     #[structopt(long)]
@@ -244,10 +263,10 @@ pub(crate) struct Show {
 #[structopt(after_help = "Exits 0 when everything is there and good, otherwise 1.")]
 pub(crate) struct Verify {
     /// The .torrent file
-    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
     /// The folder that holds the content [default: the current folder]
-    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    #[structopt(long, value_name = "DIR", empty_values = false, parse(from_os_str))]
     pub(crate) dir: Option<PathBuf>,
     /// One JSON event a line on standard output; see docs/json-events.md
     #[structopt(long)]
@@ -261,7 +280,7 @@ pub(crate) struct Verify {
 #[derive(Debug, StructOpt)]
 pub(crate) struct Magnet {
     /// The .torrent file
-    #[structopt(value_name = "TORRENT", parse(from_os_str))]
+    #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
 }
 
@@ -285,7 +304,7 @@ pub(crate) struct Demo {
     #[structopt(long, value_name = "SIZE", default_value = "10MB")]
     pub(crate) size: Size,
     /// Clients that download; one more seeds
-    #[structopt(long, value_name = "N", default_value = "2")]
+    #[structopt(long, value_name = "N", default_value = "2", parse(try_from_str = count))]
     pub(crate) peers: u16,
     /// Keeps the folder with all copies and logs, and prints where it is
     #[structopt(long)]
@@ -369,6 +388,11 @@ mod tests {
             "",
             "create",
             "create p",
+            "tracker --interval soon",
+            "tracker --status-every -1",
+            "tracker --status-every 4294967296",
+            "client t -1",
+            "demo --peers 65536",
             "create p http://t --piece-length many",
             "client",
             "client t 70000",
@@ -379,6 +403,26 @@ mod tests {
             "swim",
         ] {
             assert!(read(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn empty_paths_are_refused() {
+        for line in [
+            &["create", "", "http://t/a"][..],
+            &["create", "p", "http://t/a", "-o", ""],
+            &["tracker", ""],
+            &["client", ""],
+            &["client", "t", "--dir", ""],
+            &["client", "t", "--dir="],
+            &["show", ""],
+            &["verify", ""],
+            &["verify", "t", "--dir", ""],
+            &["magnet", ""],
+        ] {
+            let words = ["shoal"].iter().chain(line).map(OsString::from);
+            let refused = Args::read(words).unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::EmptyValue, "{line:?}");
         }
     }
 

@@ -33,6 +33,17 @@ pub(crate) enum UsageError {
         /// Why not.
         reason: url::ParseError,
     },
+    /// `http:` without the slashes: some readers see a host in it, others do not.
+    #[error("{url} is no tracker URL: // is missing behind the scheme\nDid you mean {meant} ?")]
+    TrackerSlashes {
+        /// As typed.
+        url: String,
+        /// How some would read it.
+        meant: String,
+    },
+    /// A port that nobody can listen on.
+    #[error("{0}: nobody can be reached at port 0; write the port that the tracker listens on")]
+    TrackerPortZero(String),
     /// A URL of another kind.
     #[error("{url}: a tracker is reached by http, https or udp, not by {scheme:?}{hint}")]
     TrackerScheme {
@@ -57,13 +68,15 @@ pub(crate) enum UsageError {
     )]
     PieceLength(Bytes),
     /// `--listen` with something that is no address.
-    #[error("cannot listen on {0}: write ADDRESS:PORT, [IPV6]:PORT or a port alone")]
+    #[error(
+        "cannot listen on {0}: write ADDRESS:PORT, [IPV6]:PORT or a port alone, from 0 to 65535"
+    )]
     Listen(String),
     /// A tracker is to listen where a torrent says, and it says nothing of use.
     #[error("{0} names no http tracker, so where to listen is not clear; use --listen ADDR")]
     NoAnnounce(PathBuf),
     /// `--peer` with something that is no address.
-    #[error("{0} is no peer: write ADDRESS:PORT or [IPV6]:PORT")]
+    #[error("{0} is no peer: write ADDRESS:PORT or [IPV6]:PORT, the port from 1 to 65535")]
     Peer(String),
     /// `--interval 0`.
     #[error("--interval 0 would have every client announce without end; use at least 1")]
@@ -92,6 +105,12 @@ pub(crate) fn tracker_url(text: &str) -> Result<String, UsageError> {
         reason,
     })?;
     match url.scheme() {
+        "http" | "https" if !text.contains("://") => {
+            return Err(UsageError::TrackerSlashes {
+                url: text.to_owned(),
+                meant: url.into(),
+            });
+        }
         "http" | "https" => {}
         "udp" if url.port().is_none() => return Err(UsageError::TrackerPort(text.to_owned())),
         "udp" => {}
@@ -106,6 +125,7 @@ pub(crate) fn tracker_url(text: &str) -> Result<String, UsageError> {
             url: text.to_owned(),
             reason: url::ParseError::EmptyHost,
         }),
+        Some(_) if url.port() == Some(0) => Err(UsageError::TrackerPortZero(text.to_owned())),
         // `Url` drops tabs and line breaks inside; what it read is what is written.
         Some(_) if text.contains(|c: char| c.is_control() || c == ' ') => Ok(url.into()),
         Some(_) => Ok(text.to_owned()),
@@ -168,7 +188,7 @@ pub(crate) fn announce_addresses(announce: &str) -> Option<Vec<SocketAddr>> {
     if url.scheme() != "http" {
         return None;
     }
-    let port = url.port_or_known_default()?;
+    let port = url.port_or_known_default().filter(|&port| port != 0)?;
     let addresses = match url.host()? {
         Host::Ipv4(address) => vec![IpAddr::V4(address)],
         Host::Ipv6(address) => vec![IpAddr::V6(address)],
@@ -191,6 +211,12 @@ pub(crate) fn announce_addresses(announce: &str) -> Option<Vec<SocketAddr>> {
     Some(any.map(|address| SocketAddr::new(address, port)).collect())
 }
 
+/// The path of an announce URL of HTTP: where a tracker that is named so is asked.
+pub(crate) fn announce_path(announce: &str) -> Option<String> {
+    let url = Url::parse(announce).ok()?;
+    matches!(url.scheme(), "http" | "https").then(|| url.path().to_owned())
+}
+
 /// Whether the address belongs to this machine: the system lets us listen there.
 fn is_ours(address: IpAddr) -> bool {
     TcpListener::bind((address, 0)).is_ok()
@@ -203,9 +229,11 @@ pub(crate) fn folder(dir: Option<&Path>) -> PathBuf {
 
 /// The part of a mistyped URL that may be its host, for the example in the message.
 fn host_like(text: &str) -> &str {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = text.trim_start_matches(['/', ':']).split('/').next();
-    host.filter(|host| !host.is_empty())
-        .unwrap_or("tracker.example:6969")
+    // Words of ours stay words: what cannot be a host is no example.
+    let could_be = |host: &&str| Url::parse(&format!("http://{host}/")).is_ok();
+    host.filter(could_be).unwrap_or("tracker.example:6969")
 }
 
 #[cfg(test)]
@@ -233,6 +261,48 @@ mod tests {
         ] {
             assert!(tracker_url(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn hint_is_a_url_that_would_be_taken() {
+        for (bad, hint) in [
+            ("http://", "http://tracker.example:6969/announce"),
+            ("https:///", "http://tracker.example:6969/announce"),
+            ("", "http://tracker.example:6969/announce"),
+            ("my tracker", "http://tracker.example:6969/announce"),
+            ("//10.0.0.1/announce", "http://10.0.0.1/announce"),
+            ("tracker", "http://tracker/announce"),
+            (
+                "http://a:99999/announce",
+                "http://tracker.example:6969/announce",
+            ),
+            ("http:a:1/announce", "http://a:1/announce"),
+            ("http:/a:1/announce", "http://a:1/announce"),
+        ] {
+            let message = tracker_url(bad).unwrap_err().to_string();
+            let words = message.split_whitespace();
+            let urls: Vec<_> = words.filter(|word| word.starts_with("http://")).collect();
+            assert_eq!(urls.last(), Some(&hint), "{message}");
+            assert_eq!(tracker_url(hint).unwrap(), hint);
+        }
+    }
+
+    #[test]
+    fn port_zero_is_refused_in_every_url() {
+        for bad in ["http://a:0/announce", "https://a:0/", "udp://a:0"] {
+            let message = tracker_url(bad).unwrap_err().to_string();
+            assert!(message.contains("port 0"), "{message}");
+        }
+        assert_eq!(announce_addresses("http://127.0.0.1:0/announce"), None);
+    }
+
+    #[test]
+    fn announce_path_is_as_requests_have_it() {
+        let path = |url| announce_path(url);
+        assert_eq!(path("http://a:1/k/announce?x=1#y").unwrap(), "/k/announce");
+        assert_eq!(path("https://a").unwrap(), "/");
+        assert_eq!(path("http://a/a b").unwrap(), "/a%20b");
+        assert_eq!(path("udp://a:1/announce"), None);
     }
 
     #[test]

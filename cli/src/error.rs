@@ -40,11 +40,14 @@ pub(crate) enum Error {
     /// The .torrent would replace a file that it is about.
     #[error("{0} is part of the content and is not replaced; -o FILE names the .torrent to write")]
     OutputIsContent(PathBuf),
+    /// The folder that the .torrent should go to is not there.
+    #[error("{0} is not there; make that folder first, or write somewhere else with -o FILE")]
+    OutputFolderMissing(PathBuf),
     /// A device or the like stands where the .torrent should go.
     #[error("{0} is no ordinary file and is not replaced; -o FILE names the .torrent to write")]
     OutputIsSpecial(PathBuf),
     /// The .torrent could not be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {source}; -o FILE writes somewhere else")]
     Write {
         /// Where.
         path: PathBuf,
@@ -55,20 +58,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Storage(#[from] shoal_storage::StorageError),
     /// The content on disk is not what the torrent says. The list has been printed.
-    #[error(
-        "not whole: {bad} of {pieces} pieces and {bad_files} of {files} files are missing or \
-         bad; `shoal client` fetches what is missing"
-    )]
-    NotWhole {
-        /// Pieces that are not good.
-        bad: u32,
-        /// Pieces of the torrent.
-        pieces: u32,
-        /// Files that are missing, of another length, or hold bad pieces.
-        bad_files: usize,
-        /// Files of the torrent.
-        files: usize,
-    },
+    #[error(transparent)]
+    NotWhole(#[from] crate::command::verify::NotWhole),
     /// The tracker could not listen.
     #[error(transparent)]
     Serve(#[from] shoal_tracker::server::ServerError),
@@ -99,6 +90,14 @@ impl Error {
     pub(crate) fn signals(source: io::Error) -> Self {
         let what = "listen for signals";
         Self::System { what, source }
+    }
+
+    /// Of the first line of a work that nobody listens to: that asks for the end like a signal.
+    pub(crate) fn unheard(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Interrupted,
+            _ => Self::Output(error),
+        }
     }
 
     /// Whether nobody reads what we print any more: nothing to complain about.

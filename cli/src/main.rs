@@ -70,9 +70,10 @@ fn explain(refusal: &clap::Error) -> u8 {
     }
 }
 
-/// The error, for people and, when they asked for events, for programs.
+/// The error, for people and, when they asked for events, for programs. A mistake on the command
+/// line is for people alone, as it is where clap finds it.
 fn tell(error: &Error, json: bool) {
-    if json {
+    if json && error.exit_code() != EXIT_USAGE {
         // Whoever does not read it still gets the exit code.
         let _ = render::json::emit(&render::json::Failed::new(error));
     }

@@ -53,6 +53,12 @@ impl Interrupt {
         Ok(Self { flag, asked })
     }
 
+    /// Asks for a stop as the first signal does.
+    pub(crate) fn raise(&self) {
+        self.flag.store(true, Ordering::SeqCst);
+        self.asked.close();
+    }
+
     /// Whether it has happened.
     pub(crate) fn is_raised(&self) -> bool {
         self.flag.load(Ordering::SeqCst)

@@ -1,7 +1,8 @@
 //! Sizes, rates and times as people write and read them.
 //!
 //! `KiB`, `MiB`, `GiB`, `TiB` are powers of 1024; `kB`, `MB`, `GB`, `TB` powers of 1000; a number
-//! alone is bytes. Bare `K`, `M`, `G` are refused, for they mean both. Knows nothing of options.
+//! alone is bytes. Bare `K`, `M`, `G` are refused, for they mean both. Ports and counts are here
+//! for the sake of their messages. Knows nothing of options.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +16,7 @@ pub(crate) struct Size(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate(pub(crate) u64);
 
-/// Why text is no size or rate.
+/// Why text is no size, rate, port or count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnitError {
     /// No digits where a number belongs.
@@ -38,6 +39,41 @@ pub(crate) enum UnitError {
     /// A rate of nothing.
     #[error("a limit of 0 would stop everything; leave the option out for no limit")]
     Zero,
+    /// Not from 0 to 65535.
+    #[error("{0:?} is no port; use a number from 0 to 65535")]
+    Port(String),
+    /// Not a number without sign and fraction, or beyond what it is for.
+    #[error("{0:?} is no whole number from 0 to {1}")]
+    Count(String, u32),
+}
+
+/// Reads a port; 0 stands for any free one.
+///
+/// # Errors
+/// [`UnitError::Port`].
+pub(crate) fn port(text: &str) -> Result<u16, UnitError> {
+    let text = text.trim();
+    text.parse().map_err(|_| UnitError::Port(text.to_owned()))
+}
+
+/// Reads a number of seconds.
+///
+/// # Errors
+/// [`UnitError::Count`].
+pub(crate) fn seconds(text: &str) -> Result<u32, UnitError> {
+    let text = text.trim();
+    let wrong = |_| UnitError::Count(text.to_owned(), u32::MAX);
+    text.parse().map_err(wrong)
+}
+
+/// Reads a number of things.
+///
+/// # Errors
+/// [`UnitError::Count`].
+pub(crate) fn count(text: &str) -> Result<u16, UnitError> {
+    let text = text.trim();
+    let wrong = |_| UnitError::Count(text.to_owned(), u16::MAX.into());
+    text.parse().map_err(wrong)
 }
 
 impl FromStr for Size {

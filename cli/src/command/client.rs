@@ -5,9 +5,10 @@
 
 mod view;
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use shoal_metainfo::Torrent;
 use shoal_peer::{AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle};
 use shoal_peer::{TorrentConfig, TorrentSnapshot};
 
-use self::view::View;
+use self::view::{TooLong, View};
 use crate::error::Error;
 use crate::render::Mode;
 use crate::signals::Interrupt;
@@ -104,10 +105,10 @@ async fn serve(
         }
     };
     let mut client = Client {
+        config,
         events: handle.events(),
         handle,
         complete: false,
-        exit_when_complete: config.exit_when_complete,
     };
     let mut view = View::new(config.mode, &config.torrent, config.with_pieces);
     let alone = "nobody is asked for peers: no tracker is used, and no --peer ADDRESS:PORT given; \
@@ -127,11 +128,11 @@ async fn serve(
 }
 
 /// One torrent that is watched.
-struct Client {
+struct Client<'a> {
+    config: &'a Config,
     handle: Handle,
     events: Events,
     complete: bool,
-    exit_when_complete: bool,
 }
 
 /// What comes next.
@@ -141,7 +142,7 @@ enum Next {
     Interrupted,
 }
 
-impl Client {
+impl Client<'_> {
     /// Shows what happens until it shall end.
     async fn watch(&mut self, view: &mut View, interrupt: &Interrupt) -> Result<(), Error> {
         let tick = match view.is_live() {
@@ -169,17 +170,22 @@ impl Client {
                     self.complete = true;
                     let snapshot = self.handle.snapshot().await;
                     view.complete(snapshot.as_ref()).map_err(Error::Output)?;
-                    if self.exit_when_complete {
+                    if self.config.exit_when_complete {
                         return Ok(());
                     }
                 }
                 Next::Event(Some(event)) => {
-                    let snapshot = match event {
-                        Event::Checked { .. } => self.handle.snapshot().await,
-                        _ => None,
+                    let is_checked = matches!(event, Event::Checked { .. });
+                    let snapshot = match is_checked {
+                        true => self.handle.snapshot().await,
+                        false => None,
                     };
                     view.event(&event, snapshot.as_ref())
                         .map_err(Error::Output)?;
+                    if is_checked {
+                        let long = too_long(&self.config.torrent, &self.config.dir);
+                        view.too_long(&long).map_err(Error::Output)?;
+                    }
                 }
             }
         }
@@ -228,4 +234,24 @@ impl Client {
             false => Err(Error::Interrupted),
         }
     }
+}
+
+/// The files on the disk that go on behind their end: they are used, and nothing says so otherwise.
+fn too_long(torrent: &Torrent, dir: &Path) -> Vec<TooLong> {
+    let files = torrent.info.files.iter().filter(|file| file.is_on_disk());
+    files
+        .filter_map(|file| {
+            let path = dir.join(&file.path);
+            // Nothing there, or no file: that is told elsewhere.
+            let metadata = fs::symlink_metadata(&path)
+                .ok()
+                .filter(fs::Metadata::is_file)?;
+            let (length, found) = (file.length, metadata.len());
+            (found > length).then_some(TooLong {
+                path,
+                length,
+                found,
+            })
+        })
+        .collect()
 }

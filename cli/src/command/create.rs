@@ -11,9 +11,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::Serialize;
 use shoal_metainfo::Torrent;
-use shoal_metainfo::create::{
-    CreateError, Draft, Hashes, Plan, ScanOptions, SkipReason, piece_length_for,
-};
+use shoal_metainfo::create::{Draft, Hashes, Plan, ScanOptions, SkipReason, piece_length_for};
+use shoal_tracker::client::Client;
 
 use crate::error::Error;
 use crate::render::text::Printable;
@@ -65,7 +64,9 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         .map(|u| config::tracker_url(u))
         .collect();
     let web_seeds: Result<Vec<_>, _> = args.web_seeds.iter().map(|u| config::web_seed(u)).collect();
+    let trackers = trackers?;
     let piece_length = args.piece_length.map(config::piece_length).transpose()?;
+    let unreachable: Vec<_> = trackers.iter().filter_map(|url| unreachable(url)).collect();
     let draft = Draft {
         private: args.private,
         comment: args.comment,
@@ -73,7 +74,7 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         web_seeds: web_seeds?,
         created_by: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
         creation_date: (!args.no_date).then(|| Date::now().0),
-        ..Draft::with_trackers(trackers?)
+        ..Draft::with_trackers(trackers)
     };
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
     let options = ScanOptions {
@@ -88,6 +89,7 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         return Err(Error::OutputIsContent(output));
     }
 
+    unreachable.iter().for_each(render::note);
     let mode = Mode::pick(args.json);
     let piece_length = piece_length.unwrap_or_else(|| piece_length_for(plan.total()));
     if mode == Mode::Json {
@@ -116,15 +118,25 @@ fn hash(
     piece_length: u32,
     mode: Mode,
     interrupt: &Interrupt,
-) -> Result<Hashes, CreateError> {
+) -> Result<Hashes, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    watch(mode, plan.name(), plan.total(), |done: &AtomicU64| {
+    let hash = |done: &AtomicU64| {
         // Told from any thread and not in order: the greatest number counts.
         let progress = |bytes| {
             done.fetch_max(bytes, Ordering::Relaxed);
         };
         plan.hash(piece_length, threads, &progress, interrupt.flag())
-    })
+    };
+    let hashes = watch(mode, plan.name(), plan.total(), interrupt, hash)?;
+    Ok(hashes?)
+}
+
+/// A warning for who names a tracker that clients like ours will not speak to.
+fn unreachable(url: &str) -> Option<String> {
+    let why = Client::refusal(url)?;
+    Some(format!(
+        "warning: {url}: `shoal client` will not announce there: {why}"
+    ))
 }
 
 /// Whether the output is a file that the torrent is about, by whatever name.
@@ -155,6 +167,9 @@ fn check_output(output: &Path, force: bool) -> Result<(), Error> {
             let folder = folder_of(output);
             match fs::metadata(folder) {
                 Ok(_) => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(Error::OutputFolderMissing(folder.to_owned()))
+                }
                 Err(source) => Err(Error::Write {
                     path: folder.to_owned(),
                     source,
@@ -219,7 +234,7 @@ fn started(plan: &Plan, piece_length: u32) -> Result<(), Error> {
         files: plan.files().len(),
         piece_length,
     })
-    .map_err(Error::Output)
+    .map_err(Error::unheard)
 }
 
 fn complete(plan: &Plan, torrent: &Torrent, output: &Path) -> io::Result<()> {

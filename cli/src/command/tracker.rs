@@ -1,11 +1,11 @@
 //! `shoal tracker`: tells clients of each other over HTTP. BEP 3, 7, 23, 48.
 //!
-//! Decides where to listen and which torrents to serve; the server does the rest, and `view` shows
-//! its table.
+//! Decides where to listen, which torrents to serve and at which paths; the server does the rest,
+//! and `view` shows its table.
 
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use async_std::task;
 use futures_lite::future::or;
 use shoal_metainfo::{InfoHash, Torrent};
+use shoal_tracker::client::Client;
 use shoal_tracker::server::{Server, ServerConfig, ServerEvent};
 
 use self::view::View;
@@ -28,6 +29,10 @@ const NEWS_EVERY: Duration = Duration::from_secs(1);
 /// What is meant.
 struct Config {
     listen: Vec<SocketAddr>,
+    /// Where one announces: what the torrents name, in their order, and the usual place.
+    paths: Vec<String>,
+    /// What will not work as the torrents have it.
+    warnings: Vec<String>,
     /// The torrents that are served and their names; none for any.
     torrents: BTreeMap<InfoHash, String>,
     interval: Duration,
@@ -47,18 +52,26 @@ impl Config {
             .collect();
         let mut listen = listen?;
         let mut torrents = BTreeMap::new();
+        let (mut paths, mut warnings) = (Vec::new(), Vec::new());
         for (number, path) in args.torrents.iter().enumerate() {
             let torrent = torrent_file::read(path)?;
             if number == 0 && listen.is_empty() {
                 listen = addresses_of(&torrent, path)?;
             }
+            paths.extend(torrent.trackers().filter_map(config::announce_path));
+            warnings.extend(warnings_of(&torrent, path));
             torrents.insert(torrent.info_hash, torrent.info.name);
         }
         if listen.is_empty() {
             listen = vec![TRACKER_ADDRESS];
         }
+        paths.push("/announce".to_owned());
+        let mut seen = BTreeSet::new();
+        paths.retain(|path| seen.insert(path.clone()));
         Ok(Self {
             listen,
+            paths,
+            warnings,
             torrents,
             interval: Duration::from_secs(args.interval.into()),
             status_every: (args.status_every > 0)
@@ -74,6 +87,26 @@ fn addresses_of(torrent: &Torrent, path: &Path) -> Result<Vec<SocketAddr>, Usage
         .trackers()
         .find_map(config::announce_addresses)
         .ok_or_else(|| UsageError::NoAnnounce(path.to_owned()))
+}
+
+/// What a torrent's announce URLs promise and a tracker here cannot keep.
+fn warnings_of(torrent: &Torrent, path: &Path) -> Vec<String> {
+    let path = path.display();
+    if !torrent
+        .trackers()
+        .any(|url| config::announce_path(url).is_some())
+    {
+        return vec![format!(
+            "{path}: none of its announce URLs is of http, so no client comes here by itself"
+        )];
+    }
+    let refused = torrent.trackers().filter_map(|url| {
+        let why = Client::refusal(url)?;
+        Some(format!(
+            "{path}: {url} is served, but `shoal client` will not announce there: {why}"
+        ))
+    });
+    refused.collect()
 }
 
 /// Serves until it is stopped.
@@ -96,6 +129,7 @@ async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), 
     let any = config.torrents.is_empty();
     let server = Server::bind(ServerConfig {
         listen: config.listen,
+        announce_paths: config.paths.clone(),
         allowed: (!any).then(|| config.torrents.keys().copied().collect()),
         interval: config.interval,
         trust_forwarded_for: config.trust_forwarded_for,
@@ -106,7 +140,11 @@ async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), 
     let server = server.spawn();
     let events = server.events();
     let mut view = View::new(mode, config.torrents);
-    view.started(&addresses).map_err(Error::Output)?;
+    view.started(&addresses, &config.paths)
+        .map_err(Error::Output)?;
+    for warning in &config.warnings {
+        view.warn(warning).map_err(Error::Output)?;
+    }
     let begun = Instant::now();
     let mut next_status = config.status_every.map(|every| begun + every);
     let mut last_news = None::<Instant>;

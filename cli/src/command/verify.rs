@@ -1,15 +1,15 @@
 //! `shoal verify`: the files on the disk against a .torrent. Changes nothing.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use shoal_metainfo::{Bitfield, Info, Torrent};
-use shoal_storage::{Access, FileReport, FileStatus, Options, Storage, StorageError};
+use shoal_storage::{Access, FileReport, FileStatus, Options, Storage};
 
 use crate::error::Error;
 use crate::render::text::Printable;
@@ -48,10 +48,79 @@ enum Event<'a> {
 struct BadFile<'a> {
     path: &'a str,
     length: u64,
-    status: &'static str,
+    status: Status,
     /// Bytes that are there, when it is too short or too long.
     found: Option<u64>,
     bad_pieces: u32,
+    /// Why it is unusable.
+    reason: Option<String>,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Missing,
+    Short,
+    Long,
+    /// Of the right length, with wrong bytes in it.
+    Bad,
+    /// No file, or none that can be read.
+    Unusable,
+}
+
+/// The content on disk is not what the torrent says. The list has been printed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct NotWhole {
+    /// Pieces that are not good, and pieces of the torrent.
+    pieces: (u32, u32),
+    /// Files that are missing, of another length, or hold bad pieces; and files of the torrent.
+    files: (usize, usize),
+    too_long: bool,
+    unusable: bool,
+    /// Something is missing or bad that a client can fetch.
+    fetchable: bool,
+}
+
+impl NotWhole {
+    fn new(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> Self {
+        let any = |status| bad_files.iter().any(|file| file.status == status);
+        Self {
+            pieces: (have.pieces() - have.count(), have.pieces()),
+            files: (bad_files.len(), info.files.len()),
+            too_long: any(Status::Long),
+            unusable: any(Status::Unusable),
+            fetchable: !have.is_full() || any(Status::Missing),
+        }
+    }
+}
+
+impl fmt::Display for NotWhole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((bad, pieces), (bad_files, files)) = (self.pieces, self.files);
+        if self.too_long && !self.unusable && !self.fetchable {
+            write!(
+                f,
+                "all {pieces} pieces are good, but {bad_files} of {files} files are too long"
+            )?;
+        } else {
+            write!(
+                f,
+                "not whole: {bad} of {pieces} pieces and {bad_files} of {files} files are \
+                 missing or bad"
+            )?;
+        }
+        if self.unusable {
+            f.write_str("; move away what is unusable, or make it readable")?;
+        }
+        if self.fetchable {
+            f.write_str("; `shoal client` fetches what is missing")?;
+        }
+        if self.too_long {
+            f.write_str("; cut what is too long (`truncate -s LENGTH FILE`) or remove it")?;
+        }
+        Ok(())
+    }
 }
 
 /// Checks and tells.
@@ -64,7 +133,7 @@ pub(crate) fn run(args: args::Verify) -> Result<(), Error> {
     let dir = config::folder(args.dir.as_deref());
     let mode = Mode::pick(args.json);
     if mode == Mode::Json {
-        started(&torrent, &dir).map_err(Error::Output)?;
+        started(&torrent, &dir).map_err(Error::unheard)?;
     }
     let info = Arc::new(torrent.info);
     let (storage, have) = check(&dir, &info, mode, &interrupt)?;
@@ -72,20 +141,21 @@ pub(crate) fn run(args: args::Verify) -> Result<(), Error> {
         return Err(Error::Interrupted);
     }
     let bad_files = bad_files(&storage, &have);
-    match mode {
+    let told = match mode {
         Mode::Json => checked(&info, &have, &bad_files),
         Mode::Live | Mode::Plain => tell(&info, &have, &bad_files),
+    };
+    match told {
+        // Who reads no more still gets the exit code.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(Error::Output(error));
+        }
+        _ => {}
     }
-    .map_err(Error::Output)?;
     if have.is_full() && bad_files.is_empty() {
         return Ok(());
     }
-    Err(Error::NotWhole {
-        bad: have.pieces() - have.count(),
-        pieces: have.pieces(),
-        bad_files: bad_files.len(),
-        files: info.files.len(),
-    })
+    Err(NotWhole::new(&info, &have, &bad_files).into())
 }
 
 fn started(torrent: &Torrent, dir: &Path) -> io::Result<()> {
@@ -103,20 +173,21 @@ fn check(
     info: &Arc<Info>,
     mode: Mode,
     interrupt: &Interrupt,
-) -> Result<(Storage, Bitfield), StorageError> {
+) -> Result<(Storage, Bitfield), Error> {
     let options = Options {
         access: Access::ReadOnly,
         ..Options::default()
     };
     let storage = Storage::open(dir, Arc::clone(info), options)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let have = watch(mode, &info.name, info.geometry.total(), |done| {
+    let check = |done: &AtomicU64| {
         // Told from any thread and not in order: the greatest number counts.
         let progress = |bytes| {
             done.fetch_max(bytes, Ordering::Relaxed);
         };
         storage.check(threads, &progress, interrupt.flag())
-    })?;
+    };
+    let have = watch(mode, &info.name, info.geometry.total(), interrupt, check)??;
     Ok((storage, have))
 }
 
@@ -132,13 +203,18 @@ fn bad_files<'a>(storage: &'a Storage, have: &Bitfield) -> Vec<BadFile<'a>> {
     let judge = |FileReport { entry, status, .. }: FileReport<'a>| {
         let path = entry.path.as_str();
         let bad_pieces = bad_pieces.get(path).copied().unwrap_or_default();
+        let mut reason = None;
         let (status, found) = match status {
             FileStatus::Right if bad_pieces == 0 => return None,
-            FileStatus::Right => ("bad", None),
-            FileStatus::Missing => ("missing", None),
-            FileStatus::Short { found } => ("short", Some(found)),
-            FileStatus::Long { found } => ("long", Some(found)),
-            _ => ("unusable", None),
+            FileStatus::Right => (Status::Bad, None),
+            FileStatus::Missing => (Status::Missing, None),
+            FileStatus::Short { found } => (Status::Short, Some(found)),
+            FileStatus::Long { found } => (Status::Long, Some(found)),
+            FileStatus::Unusable(error) => {
+                reason = Some(error.to_string());
+                (Status::Unusable, None)
+            }
+            _ => (Status::Unusable, None),
         };
         let length = entry.length;
         Some(BadFile {
@@ -147,6 +223,7 @@ fn bad_files<'a>(storage: &'a Storage, have: &Bitfield) -> Vec<BadFile<'a>> {
             status,
             found,
             bad_pieces,
+            reason,
         })
     };
     storage
@@ -190,17 +267,20 @@ fn tell(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Result<(
     for file in bad_files {
         let BadFile { path, length, .. } = file;
         let found = file.found.unwrap_or_default();
+        let bad = file.bad_pieces;
         match file.status {
-            "missing" => render::say(format_args!("missing    {path}"))?,
-            "short" => render::say(format_args!("too short  {path}: {found} of {length} bytes"))?,
-            "long" => render::say(format_args!(
+            Status::Missing => render::say(format_args!("missing    {path}"))?,
+            Status::Short => {
+                render::say(format_args!("too short  {path}: {found} of {length} bytes"))?;
+            }
+            Status::Long => render::say(format_args!(
                 "too long   {path}: {found}, not {length} bytes"
             ))?,
-            "unusable" => render::say(format_args!("unusable   {path}: no file, or not ours"))?,
-            _ => render::say(format_args!(
-                "damaged    {path}: {} bad pieces",
-                file.bad_pieces
-            ))?,
+            Status::Unusable => {
+                let reason = file.reason.as_deref().unwrap_or_default();
+                render::say(format_args!("unusable   {path}: {}", Printable(reason)))?;
+            }
+            Status::Bad => render::say(format_args!("damaged    {path}: {bad} bad pieces"))?,
         }
     }
     Ok(())

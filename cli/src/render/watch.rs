@@ -1,8 +1,9 @@
 //! Watches work that blocks: hashing a folder, checking files.
 //!
-//! The work counts its bytes up; a second thread looks now and then and shows them. Knows nothing
-//! of what the work is.
+//! The work counts its bytes up; a second thread looks now and then and shows them. When that fails
+//! the work is interrupted: nobody is there who wants it. Knows nothing of what the work is.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use serde::Serialize;
 
 use super::line::Line;
 use super::{Mode, json};
+use crate::error::Error;
+use crate::signals::Interrupt;
 use crate::units::{Bytes, PerSecond, Time, rate};
 
 /// Between two looks. Ours: a live line moves smoothly and costs nothing.
@@ -28,18 +31,23 @@ struct Progress {
 }
 
 /// Does `work` while showing how many of `total` bytes it has counted.
+///
+/// # Errors
+/// [`Error::Output`] when standard output failed. A reader that went away is none: it raised the
+/// interrupt, like a signal.
 pub(crate) fn watch<T>(
     mode: Mode,
     name: &str,
     total: u64,
+    interrupt: &Interrupt,
     work: impl FnOnce(&AtomicU64) -> T,
-) -> T {
+) -> Result<T, Error> {
     let done = AtomicU64::new(0);
     // Nothing is sent: the looker ends when the sender is dropped, also by a panic of the work.
     let (ended, looker) = sync_channel::<()>(0);
     std::thread::scope(|scope| {
         let done = &done;
-        scope.spawn(move || {
+        let shown = scope.spawn(move || -> io::Result<()> {
             let begun = Instant::now();
             let mut told = begun;
             let mut line = Line::new(mode, name, total);
@@ -49,19 +57,26 @@ pub(crate) fn watch<T>(
                 line.set(bytes, detail(bytes, total, bytes_per_s));
                 if mode == Mode::Json && told.elapsed() >= EVENT_EVERY {
                     told = Instant::now();
-                    // A reader that is gone is noticed by the event that ends the work.
-                    let _ = json::emit(&Progress {
+                    json::emit(&Progress {
                         event: "progress",
                         bytes,
                         bytes_total: total,
                         bytes_per_s,
-                    });
+                    })
+                    .inspect_err(|_| interrupt.raise())?;
                 }
             }
+            Ok(())
         });
         let result = work(done);
         drop(ended);
-        result
+        match shown.join() {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::Output(error))
+            }
+            Ok(_) => Ok(result),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 

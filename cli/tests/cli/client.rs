@@ -4,19 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::support::{Folder, Running};
-
-/// A client that has everything and is ready to seed; and its port.
-fn seeder(folder: &Folder, torrent: &str) -> (Running, u64) {
-    let mut seeder = folder.start(["client", torrent, "0", "--no-tracker", "--json"]);
-    let port = seeder.wait("started")["port"].as_u64().unwrap();
-    let checked = seeder.wait("checked");
-    assert_eq!(checked["have"], checked["pieces"]);
-    assert_eq!(checked["bytes_have"], checked["bytes_total"]);
-    seeder.wait("complete");
-    (seeder, port)
-}
+use crate::support::{Folder, closed_pipe, free_port, seeder};
 
 #[test]
 fn content_moves_from_one_client_to_another() {
@@ -222,13 +212,59 @@ fn something_in_the_place_of_a_file_is_named() {
 fn reader_that_goes_away_stops_the_client() {
     let folder = Folder::new();
     folder.torrent("a", 100_000);
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_shoal"))
-        .args(["client", "a.torrent", "0", "--no-tracker", "--json"])
-        .current_dir(folder.path())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    // Before it knew that it is complete, or after.
-    assert!(matches!(child.wait().unwrap().code(), Some(0 | 130)));
+    let line = ["client", "a.torrent", "0", "--no-tracker", "--json"];
+    // It cannot even tell that it started.
+    let mut command = folder.command(line);
+    assert_eq!(
+        command.stdout(closed_pipe()).status().unwrap().code(),
+        Some(130)
+    );
+    // It seeds, and notices within a second.
+    let (seeder, _) = seeder(&folder, "a.torrent");
+    assert_eq!(seeder.unread().0, Some(0));
+}
+
+#[test]
+fn file_that_is_too_long_is_told_once_with_both_sizes() {
+    let folder = Folder::new();
+    let bytes = folder.torrent("a", 100_000);
+    fs::write(folder.join("a"), [&bytes[..], b"more"].concat()).unwrap();
+    let line = [
+        "client",
+        "a.torrent",
+        "0",
+        "--no-tracker",
+        "--exit-when-complete",
+    ];
+    let ended = folder.run(line);
+    assert_eq!(ended.code, Some(0));
+    let told = ended
+        .stderr
+        .matches("warning: ./a has 100004 bytes, 100000 in the torrent");
+    assert_eq!(told.count(), 1, "{ended:?}");
+    let events = folder.run(line.iter().chain(&["--json"])).events("client");
+    let told: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "file_too_long")
+        .collect();
+    let expect =
+        json!({"event": "file_too_long", "path": "./a", "length": 100_000, "found": 100_004});
+    assert_eq!(told, [&expect]);
+    assert_eq!(fs::read(folder.join("a")).unwrap().len(), 100_004);
+}
+
+#[test]
+fn address_that_a_tracker_sees_is_told() {
+    let folder = Folder::new();
+    folder.file("a", 100_000);
+    let url = format!("http://127.0.0.1:{}/announce", free_port());
+    folder.done(["create", "a", &url]);
+    let mut tracker = folder.start(["tracker", "a.torrent", "--json"]);
+    tracker.wait("started");
+    let mut client = folder.start(["client", "a.torrent", "0", "--json"]);
+    let told = client.wait("external_ip");
+    assert_eq!(
+        (&told["ip"], &told["tracker"]),
+        (&"127.0.0.1".into(), &url.into())
+    );
 }

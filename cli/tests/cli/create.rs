@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Folder, TRACKER};
+use crate::support::{Folder, TRACKER, closed_pipe};
 
 fn shown(folder: &Folder, torrent: &str) -> Value {
     serde_json::from_str(&folder.done(["show", torrent, "--json"])).unwrap()
@@ -164,7 +164,7 @@ fn what_cannot_be_shared_is_named() {
         .failed(1, &["taken", "folder", "-o"]);
     folder
         .run(["create", "a", TRACKER, "-o", "no/where"])
-        .failed(1, &["no"]);
+        .failed(1, &["no is not there", "make that folder", "-o FILE"]);
     folder
         .run(["create", "a", TRACKER, "-f", "-o", "/dev/null"])
         .failed(1, &["/dev/null"]);
@@ -183,13 +183,50 @@ fn failure_is_an_event_too() {
 }
 
 #[test]
+fn announce_url_that_our_own_client_refuses_is_warned_of() {
+    let folder = Folder::new();
+    folder.file("a", 10);
+    for (url, warned) in [
+        ("http://127.0.0.1:7000/k3y/announce", true),
+        ("http://localhost:7000/", true),
+        ("http://0.0.0.0:6969/announce", true),
+        ("http://127.0.0.1:7000/announce.php", false),
+        ("http://tracker.example/k3y/announce", false),
+    ] {
+        let ended = folder.run(["create", "a", url, "--force"]);
+        assert_eq!(ended.code, Some(0));
+        let said = ended.stderr.contains(&format!("warning: {url}:"));
+        assert_eq!(said, warned, "{ended:?}");
+        assert_eq!(ended.stderr.is_empty(), !warned, "{ended:?}");
+    }
+}
+
+/// A hole: takes no room, but far longer to hash than a test waits.
+fn huge(folder: &Folder) {
+    let file = File::create(folder.join("huge")).unwrap();
+    file.set_len(1 << 38).unwrap();
+}
+
+#[test]
+fn reader_that_goes_away_interrupts_the_work() {
+    let folder = Folder::new();
+    huge(&folder);
+    let line = ["create", "huge", TRACKER, "--json"];
+    let mut running = folder.start(line);
+    running.wait("started");
+    assert_eq!(running.unread().0, Some(130));
+    let mut command = folder.command(line);
+    assert_eq!(
+        command.stdout(closed_pipe()).status().unwrap().code(),
+        Some(130)
+    );
+    assert_eq!(folder.names().len(), 1, "{:?}", folder.names());
+}
+
+#[test]
 fn interrupt_leaves_nothing_behind() {
     let folder = Folder::new();
-    // A hole: takes no room, but far longer to hash than it takes to interrupt.
-    File::create(folder.join("huge"))
-        .unwrap()
-        .set_len(1 << 37)
-        .unwrap();
+    huge(&folder);
     let mut running = folder.start(["create", "huge", TRACKER, "--json"]);
     running.wait("started");
     running.signal(Signal::INT);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Folder, TRACKER};
+use crate::support::{Folder, TRACKER, closed_pipe};
 
 #[test]
 fn bad_torrent_is_refused_by_every_command_with_its_path_and_a_reason() {
@@ -112,12 +112,23 @@ fn verify_ends_well_only_when_everything_is_good() {
 
     fs::write(folder.join("a"), [&bytes[..], b"more"].concat()).unwrap();
     let ended = folder.run(["verify", "a.torrent"]);
-    ended.failed(1, &["0 of 7 pieces"]);
+    ended.failed(
+        1,
+        &[
+            "all 7 pieces are good, but 1 of 1 files",
+            "truncate",
+            "remove it",
+        ],
+    );
+    assert!(
+        !ended.stderr.contains("shoal client"),
+        "it would not help: {ended:?}"
+    );
     assert!(ended.stdout.contains("too long   a: 100004"), "{ended:?}");
 
     fs::remove_file(folder.join("a")).unwrap();
     let ended = folder.run(["verify", "a.torrent"]);
-    ended.failed(1, &["7 of 7 pieces"]);
+    ended.failed(1, &["7 of 7 pieces", "`shoal client` fetches"]);
     assert!(ended.stdout.contains("missing    a"), "{ended:?}");
     assert_eq!(folder.names().len(), 1, "verify made something");
 }
@@ -150,6 +161,74 @@ fn verify_tells_programs_which_pieces_and_files_are_bad() {
         .collect();
     assert_eq!(status, ["bad", "missing", "missing"]);
     assert_eq!(events.last().unwrap()["exit_code"], 1);
+}
+
+#[test]
+fn verify_lists_what_it_cannot_read_and_goes_on() {
+    let folder = Folder::new();
+    let names = ["d/a", "d/b", "d/c", "d/e"];
+    for name in names {
+        folder.file(name, 20_000);
+    }
+    folder.done(["create", "d", TRACKER]);
+    fs::remove_file(folder.join("d/a")).unwrap();
+    fs::create_dir(folder.join("d/a")).unwrap();
+    fs::rename(folder.join("d/b"), folder.join("b")).unwrap();
+    std::os::unix::fs::symlink("../b", folder.join("d/b")).unwrap();
+    fs::remove_file(folder.join("d/c")).unwrap();
+    let ended = folder.run(["verify", "d.torrent"]);
+    ended.failed(
+        1,
+        &[
+            "4 of 5 pieces and 4 of 4 files",
+            "move away",
+            "`shoal client`",
+        ],
+    );
+    for line in [
+        "unusable   d/a: cannot",
+        "unusable   d/b: cannot",
+        "missing    d/c",
+    ] {
+        assert!(ended.stdout.contains(line), "{line} is not in {ended:?}");
+    }
+    let events = folder
+        .run(["verify", "d.torrent", "--json"])
+        .events("verify");
+    let checked = events
+        .iter()
+        .find(|event| event["event"] == "checked")
+        .unwrap();
+    assert_eq!(checked["bad_pieces"], serde_json::json!([[0, 3]]));
+    let bad = checked["bad_files"].as_array().unwrap();
+    let status: Vec<_> = bad
+        .iter()
+        .map(|file| file["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(status, ["unusable", "unusable", "missing", "bad"]);
+    assert!(
+        bad[0]["reason"].as_str().unwrap().contains("d/a"),
+        "{bad:?}"
+    );
+    assert_eq!(events.last().unwrap()["exit_code"], 1);
+}
+
+#[test]
+fn verify_that_nobody_hears_is_no_success() {
+    let folder = Folder::new();
+    folder.torrent("a", 10);
+    for (line, code) in [
+        (&["verify", "a.torrent", "--json"][..], 130),
+        (&["verify", "a.torrent"], 0),
+    ] {
+        let mut command = folder.command(line);
+        let ended = command.stdout(closed_pipe()).status().unwrap();
+        assert_eq!(ended.code(), Some(code), "{line:?}");
+    }
+    fs::remove_file(folder.join("a")).unwrap();
+    let mut command = folder.command(["verify", "a.torrent"]);
+    let ended = command.stdout(closed_pipe()).status().unwrap();
+    assert_eq!(ended.code(), Some(1));
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod demo;
 mod files;
 mod siege;
 mod support;
+mod terminal;
 mod tracker;
 mod usage;

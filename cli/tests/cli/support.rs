@@ -61,7 +61,7 @@ impl Folder {
             .collect()
     }
 
-    fn command(&self, line: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
+    pub(crate) fn command(&self, line: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
         command
             .args(line)
@@ -194,6 +194,13 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Reads no more, and waits for its end.
+    pub(crate) fn unread(mut self) -> (Option<i32>, String) {
+        self.events = channel().1;
+        let (code, _, stderr) = self.end();
+        (code, stderr)
+    }
+
     /// Waits for its end; gives the code, the events that were left, and standard error.
     #[track_caller]
     pub(crate) fn end(mut self) -> (Option<i32>, Vec<Value>, String) {
@@ -269,6 +276,23 @@ fn fields_of(command: &str, event: &str) -> BTreeSet<&'static str> {
     .unwrap_or_else(|| panic!("{event} of {command} is not documented"));
     let cell = row.split('|').nth(2).expect("a row has cells");
     cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// A client that has everything and is ready to seed; and its port.
+pub(crate) fn seeder(folder: &Folder, torrent: &str) -> (Running, u64) {
+    let mut seeder = folder.start(["client", torrent, "0", "--no-tracker", "--json"]);
+    let port = seeder.wait("started")["port"].as_u64().unwrap();
+    let checked = seeder.wait("checked");
+    assert_eq!(checked["have"], checked["pieces"]);
+    assert_eq!(checked["bytes_have"], checked["bytes_total"]);
+    seeder.wait("complete");
+    (seeder, port)
+}
+
+/// A standard output that nobody reads, and never did.
+pub(crate) fn closed_pipe() -> std::io::PipeWriter {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer
 }
 
 /// A port that was free a moment ago.

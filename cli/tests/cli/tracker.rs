@@ -18,6 +18,13 @@ fn info_hash(folder: &Folder, torrent: &str) -> String {
 
 /// Announces by hand; gives the body of the answer.
 fn announce(address: &str, info_hash: &str, more: &str) -> String {
+    let more =
+        format!("&peer_id=-TR4050-abcdefghijkl&port=7000&uploaded=1&downloaded=2&compact=1{more}");
+    ask(address, "/announce", info_hash, &more)
+}
+
+/// Asks by hand at a path; gives the body of the answer.
+fn ask(address: &str, path: &str, info_hash: &str, more: &str) -> String {
     let hash: String = info_hash
         .as_bytes()
         .chunks(2)
@@ -26,8 +33,7 @@ fn announce(address: &str, info_hash: &str, more: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "GET /announce?info_hash={hash}&peer_id=-TR4050-abcdefghijkl&port=7000&uploaded=1\
-         &downloaded=2&compact=1{more} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+        "GET {path}?info_hash={hash}{more} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = Vec::new();
@@ -87,6 +93,63 @@ fn torrent_says_where_to_listen_and_is_the_only_one_served() {
     let (code, events, _) = tracker.end();
     assert_eq!(code, Some(0));
     assert_eq!(events.last().unwrap()["event"], "stopped");
+}
+
+#[test]
+fn torrents_are_announced_where_their_urls_say() {
+    let folder = Folder::new();
+    let at = format!("http://127.0.0.1:{}", free_port());
+    for (name, path, length) in [("a", "/k3y/announce?x=1", 10), ("b", "/announce.php", 20)] {
+        folder.file(name, length);
+        folder.done([
+            "create",
+            name,
+            &format!("{at}{path}"),
+            "udp://tracker.example:1",
+        ]);
+    }
+    let (a, b) = (
+        info_hash(&folder, "a.torrent"),
+        info_hash(&folder, "b.torrent"),
+    );
+    let mut tracker = folder.start(["tracker", "a.torrent", "b.torrent", "--json"]);
+    let started = tracker.wait("started");
+    let paths = ["/k3y/announce", "/announce.php", "/announce"];
+    let urls: Vec<_> = paths.iter().map(|path| format!("{at}{path}")).collect();
+    assert_eq!(started["announce"], json!(urls));
+    // Our own client has a rule against that: the one who runs the tracker is told.
+    let warning = tracker.wait("warning");
+    let message = warning["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(&format!("a.torrent: {at}/k3y/announce")),
+        "{message}"
+    );
+    let address = started["listen"][0].as_str().unwrap();
+    let more = "&peer_id=-TR4050-abcdefghijkl&uploaded=0&downloaded=0&compact=1&left=5";
+    for (hash, path, port) in [(&a, paths[0], 1), (&b, paths[1], 2), (&a, paths[2], 3)] {
+        let answer = ask(address, path, hash, &format!("{more}&port={port}"));
+        assert!(answer.contains("8:interval"), "{path}: {answer}");
+    }
+    for path in ["/k3y/scrape", "/scrape.php", "/scrape"] {
+        let answer = ask(address, path, &a, "");
+        assert!(answer.contains("10:incompletei2e"), "{path}: {answer}");
+    }
+    tracker.signal(Signal::TERM);
+    let (_, events, _) = tracker.end();
+    assert!(
+        events.iter().all(|event| event["event"] != "warning"),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn path_that_cannot_be_served_is_named() {
+    let folder = Folder::new();
+    folder.file("a", 10);
+    let url = format!("http://127.0.0.1:{}/scrape", free_port());
+    folder.done(["create", "a", &url]);
+    let ended = folder.run(["tracker", "a.torrent"]);
+    ended.failed(1, &["`/scrape`", "scrapes", "another in the announce URL"]);
 }
 
 #[test]
@@ -170,5 +233,12 @@ fn torrent_without_an_http_tracker_needs_an_address() {
         .failed(2, &["a.torrent", "--listen"]);
     let mut tracker = folder.start(["tracker", "a.torrent", "--listen", "127.0.0.1:0", "--json"]);
     assert_eq!(tracker.wait("started")["any"], false);
+    let warning = tracker.wait("warning");
+    assert!(
+        warning["message"]
+            .as_str()
+            .unwrap()
+            .contains("none of its announce URLs")
+    );
     fs::remove_file(folder.join("a")).unwrap();
 }

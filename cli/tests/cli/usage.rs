@@ -50,10 +50,23 @@ fn wrong_usage_ends_with_two_and_says_why() {
         ("create p http://a/ --piece-length 17KiB", "power of two"),
         ("create p http://a/ --piece-length 1K", "KiB"),
         ("create p http://a/ --web-seed ftp://a", "web seed"),
+        (
+            "create p http:// --json",
+            "http://tracker.example:6969/announce",
+        ),
+        ("create p http://a:0/announce", "port 0"),
+        ("create p http:a/announce", "http://a/announce"),
         ("tracker --listen nowhere", "nowhere"),
+        ("tracker --listen 65536", "65535"),
+        ("tracker --interval 0 --json", "--interval"),
+        ("tracker --interval soon", "whole number"),
+        ("client t --dir=", "--dir"),
+        ("create p http://a/ --output=", "--output"),
         ("tracker --interval 0", "--interval"),
         ("client", "TORRENT"),
-        ("client t 65536", "PORT"),
+        ("client t 65536", "a number from 0 to 65535"),
+        ("client t x", "a number from 0 to 65535"),
+        ("demo --peers 65536", "whole number"),
         ("client t 0 --max-upload 8Mbit/s", "bytes"),
         ("client t 0 --max-download 0", "no limit"),
         ("client t --json-pieces", "--json"),
@@ -65,6 +78,7 @@ fn wrong_usage_ends_with_two_and_says_why() {
         let ended = folder.run(words(line));
         ended.failed(2, &[said]);
         assert_eq!(ended.stdout, "", "{line}");
+        assert!(!ended.stderr.contains("target type"), "{}", ended.stderr);
     }
     assert!(folder.names().is_empty());
 }

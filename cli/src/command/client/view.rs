@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,16 @@ const SEEDING_EVERY: Duration = Duration::from_secs(60);
 const CHECKING_EVERY: Duration = Duration::from_secs(1);
 /// Trackers whose last complaint is remembered. Source: metainfo's bound on trackers.
 const COMPLAINTS_MAX: usize = shoal_metainfo::limits::TRACKERS_MAX;
+
+/// Files that are too long and told to people one by one. Ours: a screen.
+const TOO_LONG_SHOWN: usize = 20;
+
+/// A file that is longer on the disk than the torrent says; bytes.
+pub(super) struct TooLong {
+    pub(super) path: PathBuf,
+    pub(super) length: u64,
+    pub(super) found: u64,
+}
 
 /// Events. Schema: docs/json-events.md.
 #[derive(Debug, Serialize)]
@@ -48,6 +59,15 @@ enum Told<'a> {
         pieces: u32,
         bytes_have: u64,
         bytes_total: u64,
+    },
+    FileTooLong {
+        path: String,
+        length: u64,
+        found: u64,
+    },
+    ExternalIp {
+        ip: String,
+        tracker: &'a str,
     },
     Progress {
         #[serde(flatten)]
@@ -144,6 +164,8 @@ pub(super) struct View {
     checking: Option<Instant>,
     /// What each tracker last complained of: the same again is not said again.
     complaints: HashMap<String, String>,
+    /// Our address as the trackers see it.
+    external_ip: Option<IpAddr>,
 }
 
 impl View {
@@ -157,6 +179,7 @@ impl View {
             begun: Instant::now(),
             checking: None,
             complaints: HashMap::new(),
+            external_ip: None,
         }
     }
 
@@ -212,10 +235,12 @@ impl View {
                 url,
                 peers,
                 warning,
+                external_ip,
                 ..
             } => {
                 tracing::info!(url = %Printable(url), peers, "tracker answered");
                 self.complaints.remove(url);
+                self.external_ip(*external_ip, url)?;
                 match warning {
                     Some(warning) => self.complain(url, warning),
                     None => Ok(()),
@@ -287,6 +312,49 @@ impl View {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// What a tracker says that our address is; told when it is news.
+    fn external_ip(&mut self, ip: Option<IpAddr>, tracker: &str) -> io::Result<()> {
+        let Some(ip) = ip.filter(|&ip| self.external_ip != Some(ip)) else {
+            return Ok(());
+        };
+        self.external_ip = Some(ip);
+        tracing::info!(%ip, tracker = %Printable(tracker), "our address as a tracker sees it");
+        self.emit(|| Told::ExternalIp {
+            ip: ip.to_string(),
+            tracker,
+        })
+    }
+
+    /// Files that hold more than belongs there.
+    pub(super) fn too_long(&self, files: &[TooLong]) -> io::Result<()> {
+        if self.mode == Mode::Json {
+            return files.iter().try_for_each(|file| {
+                json::emit(&Told::FileTooLong {
+                    path: file.path.display().to_string(),
+                    length: file.length,
+                    found: file.found,
+                })
+            });
+        }
+        for TooLong {
+            path,
+            length,
+            found,
+        } in files.iter().take(TOO_LONG_SHOWN)
+        {
+            let path = path.display().to_string();
+            render::note(format_args!(
+                "warning: {} has {found} bytes, {length} in the torrent; the rest is shared with \
+                 nobody, and `truncate -s {length}` cuts it",
+                Printable(&path)
+            ));
+        }
+        if let Some(more @ 1..) = files.len().checked_sub(TOO_LONG_SHOWN) {
+            render::note(format_args!("warning: {more} more files are too long"));
+        }
+        Ok(())
     }
 
     fn emit<'a>(&self, told: impl FnOnce() -> Told<'a>) -> io::Result<()> {

@@ -35,8 +35,14 @@ enum Told<'a> {
     Status {
         torrents: Vec<Torrent<'a>>,
     },
+    Warning {
+        message: &'a str,
+    },
     Stopped {},
 }
+
+/// Announce URLs that are told to people. Ours: a screen.
+const URLS_SHOWN: usize = 20;
 
 #[derive(Debug, Serialize)]
 struct Named<'a> {
@@ -98,8 +104,9 @@ impl View {
         !self.news.is_empty()
     }
 
-    pub(super) fn started(&self, addresses: &[SocketAddr]) -> io::Result<()> {
-        let announce = addresses.iter().map(|&address| announce_url(address));
+    /// `paths` are those to announce at; all addresses have them.
+    pub(super) fn started(&self, addresses: &[SocketAddr], paths: &[String]) -> io::Result<()> {
+        let urls = |&address: &SocketAddr| paths.iter().map(move |p| announce_url(address, p));
         if self.mode == Mode::Json {
             let torrents = self.names.iter().map(|(info_hash, name)| Named {
                 info_hash: info_hash.to_string(),
@@ -107,15 +114,22 @@ impl View {
             });
             return json::emit(&Told::Started {
                 listen: addresses.iter().map(SocketAddr::to_string).collect(),
-                announce: announce.collect(),
+                announce: addresses.iter().flat_map(urls).collect(),
                 any: self.names.is_empty(),
                 torrents: torrents.collect(),
             });
         }
-        for (address, announce) in addresses.iter().zip(announce) {
-            render::say(format_args!(
-                "listening on {address}; announce URL {announce}"
-            ))?;
+        for address in addresses {
+            let mut urls = urls(address);
+            let first = urls.next().unwrap_or_default();
+            let first = Printable(&first);
+            render::say(format_args!("listening on {address}; announce URL {first}"))?;
+            for also in urls.by_ref().take(URLS_SHOWN) {
+                render::say(format_args!("    also {}", Printable(&also)))?;
+            }
+            if let more @ 1.. = urls.count() {
+                render::say(format_args!("    and {more} more"))?;
+            }
         }
         if self.names.is_empty() {
             render::say("no torrent was named: any info hash is served")?;
@@ -123,6 +137,14 @@ impl View {
         for (info_hash, name) in &self.names {
             render::say(format_args!("serving {info_hash}  {}", Printable(name)))?;
         }
+        Ok(())
+    }
+
+    pub(super) fn warn(&self, message: &str) -> io::Result<()> {
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Warning { message });
+        }
+        render::note(format_args!("warning: {}", Printable(message)));
         Ok(())
     }
 
@@ -227,14 +249,14 @@ impl View {
     }
 }
 
-/// The URL that reaches an address; for all addresses, that of this machine itself.
-fn announce_url(address: SocketAddr) -> String {
+/// The URL that reaches a path at an address; for all addresses, that of this machine itself.
+fn announce_url(address: SocketAddr, path: &str) -> String {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    format!("http://{}/announce", SocketAddr::new(ip, address.port()))
+    format!("http://{}{path}", SocketAddr::new(ip, address.port()))
 }
 
 #[cfg(test)]
@@ -248,7 +270,7 @@ mod tests {
             ("0.0.0.0:6969", "http://127.0.0.1:6969/announce"),
             ("[::]:6969", "http://[::1]:6969/announce"),
         ] {
-            assert_eq!(announce_url(address.parse().unwrap()), expect);
+            assert_eq!(announce_url(address.parse().unwrap(), "/announce"), expect);
         }
     }
 }
