@@ -157,10 +157,10 @@ impl fmt::Display for Kernel {
 #[non_exhaustive]
 pub enum KernelError {
     /// No machine has such a kernel.
-    #[error("there is no SHA-1 kernel `{0}`; here are: {available}", available = names())]
+    #[error("there is no SHA-1 kernel `{0}`; here are: {here}", here = names())]
     Unknown(String),
     /// Other machines have it.
-    #[error("this processor lacks the SHA-1 kernel `{0}`; here are: {available}", available = names())]
+    #[error("this processor lacks the SHA-1 kernel `{0}`; here are: {here}", here = names())]
     Unavailable(String),
 }
 

@@ -20,8 +20,8 @@
 //! SHA-1 of one message is a chain: each round waits for the one before, and the processor's wide
 //! units idle. So a [`Kernel`] takes a word of each of 16 messages (AVX-512), 8 (AVX2) or 4 (NEON)
 //! at a time, or interleaves two on the SHA instructions; the `sha1` crate does what is left and
-//! what stands alone. The [`Selection`] says which, from how many pieces on. It is made at run time;
-//! the environment variable `SHOAL_SHA1` forces one kernel, by its name.
+//! what stands alone. The [`Selection`] says which, from how many pieces on. It is made at run
+//! time; the environment variable `SHOAL_SHA1` forces one kernel, by its name.
 //!
 //! The crate does no I/O and starts no threads: spreading pieces over cores is the caller's choice,
 //! and so is waiting until there are some. [`lanes`] and [`lanes_min`] tell how many pay.

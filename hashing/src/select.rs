@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 use crate::block::{BLOCK, Ending, INITIAL, digest};
 use crate::drive::Work;
 use crate::kernel::{Kernel, KernelError};
-use crate::limits::{AVX2_BUSY_MIN, AVX512_BUSY_MIN, GROUP, PLAIN_BUSY_MIN, SHA_BUSY_MIN};
+use crate::limits::{
+    AVX2_BUSY_MIN, AVX512_BUSY_MIN, GROUP, NEON_BUSY_MIN, PLAIN_BUSY_MIN, SHA_BUSY_MIN,
+};
 use crate::{Digest, Hasher};
 
 /// Names the one kernel to use.
@@ -18,7 +20,7 @@ const VARIABLE: &str = "SHOAL_SHA1";
 
 /// The kernels in use, the widest first, each from so many pieces on.
 ///
-/// Displayed for a log or a report: `avx2 from 6 pieces on, shani from 2 pieces on, scalar`.
+/// Displayed for a log or a report: `avx2 from 7 pieces on, shani from 2 pieces on, scalar`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     stages: Vec<(Kernel, usize)>,
@@ -130,7 +132,8 @@ fn busy_min(name: &str, available: &[&str]) -> Option<usize> {
         "avx512" if sha => Some(AVX512_BUSY_MIN),
         "avx2" if available.contains(&"avx512") => None,
         "avx2" if sha => Some(AVX2_BUSY_MIN),
-        "avx512" | "avx2" | "neon" if !sha => Some(PLAIN_BUSY_MIN),
+        "avx512" | "avx2" => Some(PLAIN_BUSY_MIN),
+        "neon" if !sha => Some(NEON_BUSY_MIN),
         "shani" | "sha" => Some(SHA_BUSY_MIN),
         "scalar" => Some(1),
         _ => None,
@@ -189,7 +192,7 @@ mod tests {
         );
         check(
             &["neon", "portable", "scalar"],
-            &[("neon", PLAIN_BUSY_MIN), ("scalar", 1)],
+            &[("neon", NEON_BUSY_MIN), ("scalar", 1)],
         );
         check(&["portable", "scalar"], &[("scalar", 1)]);
     }
