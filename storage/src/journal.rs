@@ -111,6 +111,9 @@ pub struct Journal<D = StateFolder> {
     current: Current,
     /// On the disk stand claims that hold no more.
     stale: bool,
+    /// No loss of power brings an older generation back. Unknown at first: the process before may
+    /// have died between giving a name and making it durable.
+    names_are_durable: bool,
     /// Bytes of frames that the journal takes at least.
     frames_min: u64,
     /// Bytes of the snapshot, and of the whole journal.
@@ -222,6 +225,7 @@ impl<D: Disk> Journal<D> {
             },
             current: loaded.current,
             stale: false,
+            names_are_durable: false,
             frames_min: JOURNAL_FRAMES_MIN,
             snapshot_length: loaded.snapshot_length,
             length: loaded.length,
@@ -260,6 +264,7 @@ impl<D: Disk> Journal<D> {
         if self.stale {
             self.rewrite()?;
         }
+        self.sync_names()?;
         self.is_written = true;
         let needs_lease = self.state.lease < now.plus(JOURNAL_LEASE_LEFT);
         let is_new = !self.begun.contains(&piece) && !self.state.verified.has(piece);
@@ -470,18 +475,30 @@ impl<D: Disk> Journal<D> {
 
     /// Makes all that was logged durable.
     fn sync(&mut self) -> Result<(), StorageError> {
+        self.sync_names()?;
         let synced = self.disk.sync(&self.names.current);
         synced.map_err(|error| self.broken(Operation::Flush, &error))
+    }
+
+    fn sync_names(&mut self) -> Result<(), StorageError> {
+        if !self.names_are_durable {
+            let synced = self.disk.sync_folder();
+            synced.map_err(|error| self.broken(Operation::Flush, &error))?;
+            self.names_are_durable = true;
+        }
+        Ok(())
     }
 
     /// Writes a snapshot aside and puts it in the place of the journal, durably.
     fn rewrite(&mut self) -> Result<(), StorageError> {
         let (bytes, check) = codec::snapshot(&self.state);
+        self.names_are_durable = false;
         if let Err(error) = self.replace(&bytes) {
             return Err(self.broken(Operation::Create, &error));
         }
         self.tail = Tail::Whole;
         self.stale = false;
+        self.names_are_durable = true;
         self.check = check;
         self.snapshot_length = bytes.len() as u64;
         self.length = self.snapshot_length;
