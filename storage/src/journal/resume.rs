@@ -161,12 +161,11 @@ impl<D: Disk> Journal<D> {
             self.state.boot = boot;
         }
         let changed = self.look(same_boot, is_whole);
-        // Those that this process did not write, a flush of its own writes does not reach.
+        // What this process did not write, a flush of its own writes does not reach: neither what is
+        // claimed, nor what a check is going to find.
         let undurable = self.state.undurable();
-        let foreign: Vec<u32> = undurable
-            .iter()
-            .flat_map(|&piece| self.files_of(piece))
-            .collect();
+        let foreign = undurable.iter().flat_map(|&piece| self.files_of(piece));
+        let foreign: BTreeSet<u32> = foreign.chain(self.doubtful_files()).collect();
         self.foreign.extend(foreign);
         if self.state != before && matches!(self.tail, Tail::Whole) {
             self.tail = Tail::Rewrite;
@@ -176,14 +175,19 @@ impl<D: Disk> Journal<D> {
 
     /// After a flush that failed the cache may hold what the device does not.
     fn uncache_doubtful(&self) {
+        self.doubtful_files()
+            .into_iter()
+            .for_each(|file| self.files.uncache(file));
+    }
+
+    fn doubtful_files(&self) -> BTreeSet<u32> {
         let geometry = self.info.geometry;
         let doubtful = self
             .state
             .doubtful
             .ones()
             .filter_map(|number| geometry.piece(number));
-        let files: BTreeSet<u32> = doubtful.flat_map(|piece| self.files_of(piece)).collect();
-        files.into_iter().for_each(|file| self.files.uncache(file));
+        doubtful.flat_map(|piece| self.files_of(piece)).collect()
     }
 
     /// Compares what the journal says with how the files look, takes back what cannot be believed,
