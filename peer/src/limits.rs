@@ -91,8 +91,9 @@ pub const RECEIVE_IDLE: Duration = Duration::from_secs(10);
 pub const TICK: Duration = Duration::from_secs(1);
 
 /// Payload that waits to be written, bytes of one torrent; above, its sockets are not read.
-/// Ours: a third of a second of a fast disk; more only hides that it is slow.
-pub const DISK_QUEUE_BYTES_MAX: usize = 32 << 20;
+/// Ours: what a processor's last cache holds; more is written from memory that has grown cold, and
+/// only hides that the disk is slow.
+pub const DISK_QUEUE_BYTES_MAX: usize = 8 << 20;
 
 /// Jobs that a disk thread takes at once. Ours: pieces that end together are hashed together,
 /// and their haves do not wait long: 256 blocks are 4 MiB.

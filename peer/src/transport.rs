@@ -33,13 +33,14 @@ impl Pool {
         area
     }
 
-    /// The oldest area of that length that nobody holds a slice of any more.
+    /// The newest area of that length that nobody holds a slice of any more: the processor's
+    /// caches may still hold it.
     fn reclaim(&self, length: usize) -> Option<BytesMut> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let at = used
             .areas
             .iter_mut()
-            .position(|(whole, area)| *whole == length && area.try_reclaim(length))?;
+            .rposition(|(whole, area)| *whole == length && area.try_reclaim(length))?;
         let (whole, area) = used.areas.remove(at)?;
         used.bytes -= whole;
         Some(area)
