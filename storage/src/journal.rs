@@ -114,6 +114,8 @@ pub struct Journal<D = StateFolder> {
     /// No loss of power brings an older generation back. Unknown at first: the process before may
     /// have died between giving a name and making it durable.
     names_are_durable: bool,
+    /// Nor takes the end of this one; not known of what the process before has written.
+    tail_is_durable: bool,
     /// Bytes of frames that the journal takes at least.
     frames_min: u64,
     /// Bytes of the snapshot, and of the whole journal.
@@ -226,6 +228,7 @@ impl<D: Disk> Journal<D> {
             current: loaded.current,
             stale: false,
             names_are_durable: false,
+            tail_is_durable: false,
             frames_min: JOURNAL_FRAMES_MIN,
             snapshot_length: loaded.snapshot_length,
             length: loaded.length,
@@ -461,6 +464,7 @@ impl<D: Disk> Journal<D> {
             Tail::Whole => {
                 let pieces = self.info.geometry.pieces();
                 let (bytes, check) = codec::frame(entries, pieces, self.check);
+                self.tail_is_durable = false;
                 if let Err(error) = self.disk.append(&self.names.current, &bytes) {
                     return Err(self.broken(Operation::Write, &error));
                 }
@@ -477,7 +481,9 @@ impl<D: Disk> Journal<D> {
     fn sync(&mut self) -> Result<(), StorageError> {
         self.sync_names()?;
         let synced = self.disk.sync(&self.names.current);
-        synced.map_err(|error| self.broken(Operation::Flush, &error))
+        synced.map_err(|error| self.broken(Operation::Flush, &error))?;
+        self.tail_is_durable = true;
+        Ok(())
     }
 
     fn sync_names(&mut self) -> Result<(), StorageError> {
@@ -499,6 +505,7 @@ impl<D: Disk> Journal<D> {
         self.tail = Tail::Whole;
         self.stale = false;
         self.names_are_durable = true;
+        self.tail_is_durable = true;
         self.check = check;
         self.snapshot_length = bytes.len() as u64;
         self.length = self.snapshot_length;

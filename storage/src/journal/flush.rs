@@ -15,7 +15,7 @@ use shoal_metainfo::{Bitfield, PieceIndex};
 use super::disk::{Disk, Files};
 use super::judge::{Trust, judge};
 use super::state::{Blocks, Entry, FileState, Moment, Stamp, ranges};
-use super::{Journal, errno};
+use super::{Journal, Tail, errno};
 use crate::error::{At, Operation, StorageError};
 use crate::limits::JOURNAL_LEASE;
 
@@ -239,10 +239,10 @@ impl<D: Disk> Journal<D> {
             entries.iter().for_each(|entry| self.state.apply(entry));
             return self.rewrite();
         }
-        if entries.is_empty() {
+        self.log(entries)?;
+        if self.tail_is_durable || !matches!(self.tail, Tail::Whole) {
             return Ok(());
         }
-        self.log(entries)?;
         self.sync()
     }
 
