@@ -124,7 +124,8 @@ pub struct Journal<D = StateFolder> {
     check: Check,
     /// Pieces that may be written now.
     begun: BTreeSet<PieceIndex>,
-    /// Begun, or with blocks from before, when a flush failed: some of their bytes may be lost whatever their hash says.
+    /// Begun, or with blocks from before, when a flush failed: some of their bytes may be lost
+    /// whatever their hash says.
     tainted: BTreeSet<PieceIndex>,
     /// Unfinished pieces whose blocks are not recorded yet.
     unlogged: BTreeSet<PieceIndex>,

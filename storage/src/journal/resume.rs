@@ -150,7 +150,7 @@ fn read(
 }
 
 impl<D: Disk> Journal<D> {
-    /// Takes over what an earlier boot or process left, and gives the files that have changed since.
+    /// Takes over what an earlier boot or process left, and gives the files that have changed.
     pub(super) fn take_up(&mut self, boot: BootId, is_whole: bool) -> Vec<u32> {
         let before = self.state.clone();
         let same_boot = self.state.boot.is_same(boot);
@@ -161,8 +161,8 @@ impl<D: Disk> Journal<D> {
             self.state.boot = boot;
         }
         let changed = self.look(same_boot, is_whole);
-        // What this process did not write, a flush of its own writes does not reach: neither what is
-        // claimed, nor what a check is going to find.
+        // A flush of what this process writes does not reach what it did not write: neither what
+        // is claimed, nor what a check is going to find.
         let undurable = self.state.undurable();
         let foreign = undurable.iter().flat_map(|&piece| self.files_of(piece));
         let foreign: BTreeSet<u32> = foreign.chain(self.doubtful_files()).collect();
