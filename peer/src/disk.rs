@@ -7,8 +7,9 @@
 //! ```
 //! First in, first out: so a piece is verified behind its writes. Every kind of work has its own
 //! threads: a peer that waits for sixteen kilobytes does not wait for a piece of sixteen megabytes,
-//! and neither a cold page nor a slow flush holds up a write. Answers go to the torrent's [`Mailbox`](crate::mailbox), which never blocks:
-//! so the bounded way to the disk and the way back cannot wait for each other.
+//! and neither a cold page nor a slow flush holds up a write. Answers go to the torrent's
+//! [`Mailbox`](crate::mailbox), which never blocks: so the bounded way to the disk and the way back
+//! cannot wait for each other.
 
 pub(crate) mod lane;
 pub(crate) mod store;

@@ -11,7 +11,7 @@ pub const HANDSHAKES_PENDING_MAX: usize = 256;
 pub const HANDSHAKES_PENDING_PER_ADDRESS_MAX: usize = 16;
 
 /// Connections that came from one address, over all torrents; see `crowd` for what that is.
-/// Ours: libtorrent takes one a torrent, but behind one translated address there may be a dormitory.
+/// Ours: libtorrent takes one a torrent, but one translated address may hide a dormitory.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
 
 /// For a whole handshake, not for each read of it. Source: libtorrent's `handshake_timeout`.

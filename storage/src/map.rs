@@ -11,7 +11,7 @@
 //! guarded ([`fault`](crate::fault)) and answers EFAULT then, which
 //! [`Files::diagnose`](crate::files::Files::diagnose) turns into its cause. What lies in a window
 //! is touched and copied by functions that can fail; a mapping is shown to other code
-//! ([`Own`]) only when it is nobody else's. So nothing but the kernel reads what is lent ([`Lent`]),
+//! ([`Own`]) only when it is nobody else's. So only the kernel reads what is lent ([`Lent`]),
 //! and it answers EFAULT to the socket's task.
 //!
 //! Linux first; the advice calls do nothing elsewhere, the rest is POSIX.

@@ -23,7 +23,7 @@ pub const REQQ_DEFAULT: usize = 250;
 pub const REQUESTS_START: usize = 16;
 
 /// Requests at the start of an unchoke of a peer that gave nothing at the last. Ours: what it holds
-/// in vain others cannot fetch; an honest one has it back to [`REQUESTS_START`] in three round trips.
+/// in vain others cannot fetch; an honest one is back at [`REQUESTS_START`] in three round trips.
 pub const REQUESTS_ON_PROBATION: usize = 2;
 
 /// Requests always allowed to an unchoking peer. Source: libtorrent, `min_request_queue` 2.

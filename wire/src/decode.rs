@@ -106,7 +106,7 @@ impl Decoder {
     }
 
     /// How many unknown messages were dropped since this was last asked, a long one counted as one
-    /// more for each block that would fit in. A few are a newer client, a flood is work for nothing.
+    /// more for each block that would fit in. A few are a newer client, a flood is work for no one.
     pub fn take_dropped(&mut self) -> u32 {
         std::mem::take(&mut self.dropped)
     }

@@ -1,4 +1,4 @@
-//! `shoal client` besieged: the real program, as people run it, serves somebody honest all the same.
+//! `shoal client` besieged: the real program serves somebody honest all the same.
 
 use std::net::SocketAddr;
 use std::thread;
