@@ -305,6 +305,7 @@ impl Live {
         if self.next_tick <= now {
             self.next_tick = now + TICK;
             self.links.judge(now);
+            self.hand_on_jobs(|jobs| !jobs.is_empty());
         }
         if self.next_trim <= now {
             self.next_trim = now + DISK_TRIM;

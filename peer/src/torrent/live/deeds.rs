@@ -14,6 +14,7 @@ use crate::dial::dial;
 use crate::discovery::Totals;
 use crate::disk::Job;
 use crate::event::Event;
+use crate::limits::WRITE_TOGETHER;
 use crate::note::{Greeted, Note};
 
 impl Live {
@@ -51,15 +52,20 @@ impl Live {
         }
     }
 
-    /// Hands on what was laid out: one push a disk thread, one wake-up a connection.
+    /// Hands on what was laid out: one push a disk thread, one wake-up a connection. Blocks wait
+    /// for others to be written with, until something waits for them or the next tick.
     pub(super) fn carry_out(&mut self) {
+        self.hand_on_jobs(is_due);
+        self.links.carry_out(&self.shared.disk);
+        self.announce();
+    }
+
+    pub(super) fn hand_on_jobs(&mut self, is_due: impl Fn(&[Job]) -> bool) {
         for (writer, jobs) in self.jobs.iter_mut().enumerate() {
-            if !jobs.is_empty() {
+            if is_due(jobs) {
                 self.shared.disk.push(writer, std::mem::take(jobs));
             }
         }
-        self.links.carry_out(&self.shared.disk);
-        self.announce();
     }
 
     fn dial(&self, address: SocketAddr) {
@@ -115,5 +121,42 @@ impl Live {
                 }
             });
         }
+    }
+}
+
+/// Whether the jobs pay for waking a thread, or something waits for them.
+fn is_due(jobs: &[Job]) -> bool {
+    let mut bytes = 0;
+    jobs.iter().any(|job| match job {
+        Job::Write { data, .. } => {
+            bytes += data.len();
+            bytes >= WRITE_TOGETHER
+        }
+        Job::Verify { .. } | Job::Retry(_) => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use shoal_metainfo::Geometry;
+
+    #[test]
+    fn blocks_wait_for_others_but_not_for_their_piece() {
+        let geometry = Geometry::new(64 << 20, 1 << 20).unwrap();
+        let piece = geometry.piece(0).unwrap();
+        let write = |number: usize| {
+            let block = geometry.nth_block(piece, number).unwrap();
+            let data = Bytes::from(vec![0; block.length() as usize]);
+            Job::Write { block, data }
+        };
+        let mut jobs: Vec<Job> = (0..31).map(write).collect();
+        assert!(!is_due(&[]));
+        assert!(!is_due(&jobs), "31 blocks of 16 KiB");
+        jobs.push(write(31));
+        assert!(is_due(&jobs), "half a MiB");
+        let digests = false;
+        assert!(is_due(&[write(0), Job::Verify { piece, digests }]));
     }
 }

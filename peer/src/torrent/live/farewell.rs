@@ -24,6 +24,7 @@ impl Live {
         self.doors.close(self.handshake.info_hash);
         self.links.close_all();
         self.carry_out();
+        self.hand_on_jobs(|jobs| !jobs.is_empty());
         self.tasks.stop();
         self.shared.disk.flush();
         let began = Instant::now();
