@@ -53,6 +53,7 @@ const SANS_IO_EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Packages that are fenced, and the only places that may name them.
 const FENCES: &[(&str, &[&str])] = &[
+    ("async_global_executor", &["peer/src/executor.rs"]),
     (
         "async_std",
         &[

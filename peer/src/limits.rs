@@ -134,6 +134,10 @@ pub const CHECKING_EVERY: Duration = Duration::from_millis(200);
 /// For the farewell to trackers. Source: people press Ctrl+C once and wait that long.
 pub const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// Threads that run tasks, at most. Ours: one takes in about a GiB a second; the swarm of a torrent
+/// is one task.
+pub const EXECUTOR_THREADS_MAX: usize = 4;
+
 /// Disk threads unless told otherwise. Ours: hashing keeps pace with any socket on four cores.
 pub const DISK_THREADS_DEFAULT_MAX: usize = 4;
 

@@ -87,6 +87,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         mode: Mode::pick(args.json),
     };
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
+    shoal_peer::start_executor();
     task::block_on(serve(&config, torrent_config, &interrupt))
 }
 
