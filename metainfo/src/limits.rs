@@ -64,14 +64,35 @@ pub const CREATE_PIECE_LENGTH_MIN: u32 = 1 << 14;
 /// Longest piece length chosen for a new torrent, bytes. Ours: all clients in use accept it.
 pub const CREATE_PIECE_LENGTH_MAX: u32 = 1 << 24;
 
-/// What one thread reads before it hashes, bytes, at most. Ours: sixteen pieces of 1 MiB; memory
-/// stays at this times the threads, whatever the size of the content.
-pub const CREATE_BUFFER_BYTES: usize = 16 << 20;
+/// Threads that hash for one new torrent. Ours: more cores than this wait for memory.
+pub const CREATE_THREADS_MAX: usize = 64;
 
-/// Pieces that one thread hashes in one call, at most. Ours: the widest hashing kernel has sixteen
-/// lanes.
-pub const CREATE_BATCH_PIECES_MAX: u32 = 16;
+/// What one thread reads before it hashes, bytes, at most: with the threads, the memory that
+/// making a torrent needs, whatever the size of the content. Ours: half of a small second cache,
+/// so that hashing finds there what reading has left.
+pub const CREATE_BUFFER_BYTES: usize = 256 << 10;
 
-/// What one thread reads at once of a piece that it hashes alone, bytes. Ours: stays in the cache
-/// between reading and hashing.
-pub const CREATE_CHUNK_BYTES: usize = 1 << 20;
+/// What one thread reads at once of a piece that is longer than its share of the buffer, bytes,
+/// and of what it reads a multiple. Ours: below it the calls cost more than the copies.
+pub const CREATE_CHUNK_MIN: usize = 16 << 10;
+
+/// Content that one thread takes at once, bytes, at most: fewer pieces go side by side where they
+/// are longer, but never fewer than pay. Ours: eight pieces of 4 MiB; what the threads have asked
+/// the disk for is twice this for each.
+pub const CREATE_RUN_BYTES_MAX: usize = 32 << 20;
+
+/// Content that one thread takes at once where pieces are short, bytes. Ours: long enough that
+/// taking costs nothing and a disk reads it in one go.
+pub const CREATE_RUN_BYTES_MIN: usize = 4 << 20;
+
+/// How much content the page cache may keep that it did not hold before, bytes. Ours: little
+/// beside the memory of a machine that shares so much, and it will be seeded soon.
+pub const CREATE_KEEP_BYTES: u64 = 1 << 30;
+
+/// Bytes of a file of which one tells for all whether they are in memory. Ours: a call for each
+/// is nothing beside hashing them.
+pub const CREATE_PROBE_BYTES: u64 = 1 << 20;
+
+/// Bytes that one call asks the disk for. Source: Linux's usual read-ahead, 128 KiB; it may cut
+/// what is longer than a device's largest request.
+pub const CREATE_ADVICE_BYTES: u64 = 128 << 10;

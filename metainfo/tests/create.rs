@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use proptest::prelude::*;
 use shoal_hashing::sha1;
 use shoal_metainfo::create::{CreateError, Draft, Hashes, Plan, ScanOptions, SkipReason};
 use shoal_metainfo::{Geometry, Magnet, Torrent};
@@ -165,6 +166,32 @@ fn long_pieces_are_hashed_in_chunks() {
     for piece_length in [4_000_000, 5_000_000, 1 << 24] {
         let expected: Vec<_> = all.chunks(piece_length as usize).map(sha1).collect();
         assert_eq!(hash(&plan, piece_length, 1).unwrap().pieces(), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn hashes_are_those_of_the_bytes_whatever_the_layout(
+        lengths in prop::collection::vec(
+            prop_oneof![4 => 0..3000usize, 2 => 0..300_000usize, 1 => 0..3_000_000usize],
+            1..30,
+        ),
+        piece_length in prop_oneof![
+            (14..23u32).prop_map(|exponent| 1 << exponent),
+            1000..3_000_000u32,
+        ],
+        threads in 1..5usize,
+    ) {
+        let names: Vec<String> = (0..lengths.len()).map(|i| format!("{i:03}")).collect();
+        let files: Vec<_> = names.iter().map(String::as_str).zip(lengths).collect();
+        let all: Vec<u8> = files.iter().zip(0..).flat_map(|((_, l), i)| content(*l, i)).collect();
+        prop_assume!(!all.is_empty());
+        let folder = album(&files);
+        let hashes = hash(&scan(&folder).unwrap(), piece_length, threads).unwrap();
+        let expected: Vec<_> = all.chunks(piece_length as usize).map(sha1).collect();
+        prop_assert_eq!(hashes.pieces(), expected);
     }
 }
 
@@ -364,6 +391,49 @@ mod unix {
     use std::process::Command;
 
     use super::*;
+
+    /// Descriptors and threads are those of the whole process: a process of its own counts them.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn thousands_of_files_need_few_descriptors_and_threads() {
+        const ALONE: &str = "SHOAL_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            let test = "unix::thousands_of_files_need_few_descriptors_and_threads";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let output = command
+                .args(["--exact", test])
+                .env(ALONE, "1")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(said.contains("1 passed"), "{said}");
+            return;
+        }
+        let names: Vec<String> = (0..3000).map(|i| format!("{}/{i:04}", i / 100)).collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1234)).collect();
+        let folder = album(&files);
+        let plan = scan(&folder).unwrap();
+        let count = |of: &str| fs::read_dir(format!("/proc/self/{of}")).unwrap().count();
+        let (descriptors, threads) = (count("fd"), count("task"));
+        let (most_descriptors, most_threads) = (AtomicU64::new(0), AtomicU64::new(0));
+        let progress = |_| {
+            most_descriptors.fetch_max(count("fd") as u64, Ordering::Relaxed);
+            most_threads.fetch_max(count("task") as u64, Ordering::Relaxed);
+        };
+        plan.hash(1 << 14, 4, &progress, &AtomicBool::new(false))
+            .unwrap();
+        let (most_descriptors, most_threads) =
+            (most_descriptors.into_inner(), most_threads.into_inner());
+        // Each of four threads reads one file, looks ahead in another, and counts in a folder.
+        assert!(
+            (1..=descriptors as u64 + 12).contains(&most_descriptors),
+            "{most_descriptors} descriptors, {descriptors} before"
+        );
+        assert!(
+            (1..=threads as u64 + 4).contains(&most_threads),
+            "{most_threads} threads, {threads} before"
+        );
+    }
 
     #[test]
     fn links_and_special_files_are_left_out_and_reported() {
