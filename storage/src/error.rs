@@ -150,7 +150,8 @@ impl StorageError {
     }
 
     /// Whether the bytes are simply not on the disk, as before a download.
-    pub(crate) fn is_absence(&self) -> bool {
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Truncated(_))
     }
 }

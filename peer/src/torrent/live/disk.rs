@@ -2,7 +2,7 @@
 //!
 //! A failed disk ends nothing: the swarm asks for no more blocks, what failed is tried again every
 //! few seconds, and when that goes well the swarm goes on. A piece with a write that failed is
-//! fetched again.
+//! fetched again. Only a file that vanished or shrank while it was written ends the torrent.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,6 +49,11 @@ impl Live {
                     self.tell(now, sent);
                 }
             }
+            // What was verified in that file is lost with it: only a new check tells what is left.
+            Answer::Failed {
+                error,
+                deed: Deed::Write { .. } | Deed::Verify { .. },
+            } if error.is_absence() => return Err(Failure::Storage(error)),
             Answer::Failed { error, deed } => self.disk_failed(now, error, deed),
             Answer::Retried(Ok(())) => {
                 self.trouble = None;
