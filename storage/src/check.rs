@@ -5,14 +5,17 @@
 //! Every thread takes the next stretch of pieces when it has done its last, so the disk sees one
 //! sequential reader in a few places that lie close together.
 
+mod stripes;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
-use shoal_hashing::{Digest, Hasher, hash_pieces};
+use shoal_hashing::{Digest, Hasher, hash_pieces, lanes, lanes_min};
 use shoal_metainfo::{Bitfield, PieceIndex};
 
+use self::stripes::hash_stripes;
 use crate::error::StorageError;
 use crate::layout::Place;
 use crate::limits::{CHECK_CLAIM, CHECK_SPAN_MAX, CHECK_THREADS_MAX};
@@ -127,9 +130,8 @@ impl Check<'_> {
     fn claim(&self) -> Option<Range<u32>> {
         let geometry = &self.storage.info.geometry;
         let length = u64::from(geometry.full_piece_length());
-        let count = u32::try_from(CHECK_CLAIM / length)
-            .unwrap_or(u32::MAX)
-            .max(1);
+        let count = u32::try_from(CHECK_CLAIM / length).unwrap_or(u32::MAX);
+        let count = count.max(number(lanes_min()));
         let take = |next: u32| (next < geometry.pieces()).then(|| next.saturating_add(count));
         let start = self
             .next
@@ -170,8 +172,10 @@ impl Check<'_> {
         match (spans.next().map(|span| span.place), spans.next()) {
             (Some(Place::File { file, offset }), None) => self.inside(file, offset, range, found),
             _ => {
-                self.across(piece, found)?;
-                Ok(range.start + 1)
+                let is_across = |&number: &u32| self.storage.spans(self.piece(number)).count() != 1;
+                let some = range.start..range.end.min(range.start + number(lanes()));
+                let end = some.start + number(some.clone().take_while(is_across).count());
+                self.side_by_side(range.start..end, found)
             }
         }
     }
@@ -215,13 +219,16 @@ impl Check<'_> {
         }
         let span_max = CHECK_SPAN_MAX.min(self.storage.content.windows.reservation_max());
         let span_end = up_to(offset + span_max);
-        if span_end == range.start {
-            self.across(self.piece(range.start), found)?;
-            return Ok(range.start + 1);
-        }
         // Up to the piece that the last byte of data lies in.
-        let data_end = up_to(data.end - 1).saturating_add(1);
-        let run = range.start..data_end.min(span_end).min(on_disk);
+        let data_end = up_to(data.end - 1).saturating_add(1).min(on_disk);
+        if span_end < data_end && (span_end - range.start) < number(lanes_min()).max(1) {
+            let end = data_end.min(range.start + number(lanes()));
+            let bytes = self.begin_of(end) - self.begin_of(range.start);
+            let files = &self.storage.content.files;
+            files.read_ahead(file, offset..offset + bytes);
+            return self.side_by_side(range.start..end, found);
+        }
+        let run = range.start..data_end.min(span_end);
         let end = run.end;
         self.hash_run(file, offset, run, found)?;
         Ok(end)
@@ -269,10 +276,47 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A piece in several files, in padding, or too long for one mapping.
-    fn across(&self, piece: PieceIndex, found: &mut Vec<PieceIndex>) -> Result<(), StorageError> {
-        let held = self.storage.pieces.read(piece);
-        let good = match self.hash_across(piece, &held) {
+    /// Pieces in several files, in padding, or too long to be mapped together. Gives the number of
+    /// the piece behind them, or of the first when the work ended meanwhile.
+    fn side_by_side(
+        &self,
+        range: Range<u32>,
+        found: &mut Vec<PieceIndex>,
+    ) -> Result<u32, StorageError> {
+        let storage = self.storage;
+        let mut to_read = Vec::with_capacity(range.len());
+        for piece in self.all(range.clone()) {
+            let held = storage.pieces.read(piece);
+            match self.unread(piece) {
+                Ok(None) if storage.content.ways.writes_mapped => {
+                    // Calls need not see what was written through a mapping.
+                    self.judge(piece, &held, storage.hash(piece, &held), found)?;
+                }
+                Ok(None) => to_read.push((piece, held)),
+                known => {
+                    let digest = known.map(|digest| digest.expect("none is above"));
+                    self.judge(piece, &held, digest, found)?;
+                }
+            }
+        }
+        let pieces: Vec<_> = to_read.iter().map(|(piece, _)| *piece).collect();
+        let Some(digests) = hash_stripes(storage, &pieces, || self.is_over()) else {
+            return Ok(range.start);
+        };
+        for ((piece, held), digest) in to_read.iter().zip(digests) {
+            self.judge(*piece, held, digest, found)?;
+        }
+        Ok(range.end)
+    }
+
+    fn judge(
+        &self,
+        piece: PieceIndex,
+        held: &Reading<'_>,
+        digest: Result<Digest, StorageError>,
+        found: &mut Vec<PieceIndex>,
+    ) -> Result<(), StorageError> {
+        let good = match digest {
             Ok(digest) => digest == self.storage.info.piece_hash(piece),
             Err(error) if self.passes(&error) => false,
             Err(error) => return Err(error),
@@ -282,7 +326,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn hash_across(&self, piece: PieceIndex, held: &Reading<'_>) -> Result<Digest, StorageError> {
+    /// The hash of a piece that needs no reading: all of it are holes and padding.
+    fn unread(&self, piece: PieceIndex) -> Result<Option<Digest>, StorageError> {
         for span in self.storage.spans(piece) {
             let Place::File { file, offset } = span.place else {
                 continue;
@@ -291,10 +336,10 @@ impl Check<'_> {
             let extent = self.storage.content.files.next_data(file, offset)?;
             let is_hole = extent.data.is_none_or(|data| data.start >= end);
             if extent.length < end || !is_hole {
-                return self.storage.hash(piece, held);
+                return Ok(None);
             }
         }
-        Ok(self.zero_hash(piece))
+        Ok(Some(self.zero_hash(piece)))
     }
 
     /// Pieces whose file is missing or too short.
@@ -327,4 +372,9 @@ impl Check<'_> {
             hasher.finish()
         })
     }
+}
+
+/// As pieces are numbered.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

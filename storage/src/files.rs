@@ -8,18 +8,19 @@
 mod bytes;
 
 use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FallocateFlags, FileType, OFlags, Stat};
+use rustix::fs::{Advice, FallocateFlags, FileType, OFlags, Stat};
 use rustix::io::Errno;
 use shoal_metainfo::Info;
 
 use crate::beneath::Folder;
 use crate::error::{At, Operation, StorageError};
-use crate::limits::FILES_OPEN_MAX;
+use crate::limits::{ADVICE_BYTES, FILES_OPEN_MAX};
 
 /// The files and what is known of each.
 #[derive(Debug)]
@@ -368,13 +369,16 @@ impl Files {
 
     /// Reads ahead what will be needed next, without waiting.
     pub(crate) fn read_ahead(&self, file: u32, range: Range<u64>) {
-        let length = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
-        let (Ok(fd), Some(length)) = (self.get(file, false), length) else {
+        let Ok(fd) = self.get(file, false) else {
             return;
         };
-        let advice = rustix::fs::Advice::WillNeed;
-        if let Err(error) = rustix::fs::fadvise(&*fd, range.start, Some(length), advice) {
-            tracing::debug!(%error, "the kernel refused to read ahead");
+        let mut at = range.start;
+        while let Some(length) = NonZeroU64::new(range.end.saturating_sub(at).min(ADVICE_BYTES)) {
+            if let Err(error) = rustix::fs::fadvise(&*fd, at, Some(length), Advice::WillNeed) {
+                tracing::debug!(%error, "the kernel refused to read ahead");
+                return;
+            }
+            at += length.get();
         }
     }
 

@@ -54,6 +54,14 @@ pub const COPY_CHUNK: usize = 64 << 10;
 /// holds, so that hashing finds them there.
 pub const READ_CHUNK: usize = 256 << 10;
 
+/// What is read at once of each of several pieces that share [`READ_CHUNK`], bytes, or a multiple
+/// of it. Ours: below it the calls cost more than the copies.
+pub const STRIPE_MIN: usize = 16 << 10;
+
+/// Bytes that one call asks the disk to read ahead. Source: Linux's usual read-ahead, 128 KiB; it
+/// may cut what is longer than a device's largest request.
+pub const ADVICE_BYTES: u64 = 128 << 10;
+
 /// Longest journal that is read, bytes. Ours: 2,097,152 pieces, 400,000 files and every block of
 /// 1 TiB unfinished take a third of it.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;

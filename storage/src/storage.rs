@@ -79,7 +79,7 @@ pub struct Storage {
     pub(crate) info: Arc<Info>,
     pub(crate) content: Content,
     pub(crate) pieces: Pieces,
-    layout: Layout,
+    pub(crate) layout: Layout,
     pub(crate) access: Access,
 }
 

@@ -150,6 +150,58 @@ fn piece_of_zeros_in_a_hole_is_found_but_not_in_a_missing_file() {
 }
 
 #[test]
+fn long_pieces_are_hashed_side_by_side_and_each_is_judged_alone() {
+    // Two files, so that one piece crosses; a budget of windows that no piece fits in.
+    let files = [
+        ("a", 3_300_000, Kind::Random),
+        ("b", 2_000_000, Kind::Random),
+    ];
+    let torrent = torrent(&files, 1 << 20, 7);
+    let dir = tempfile::tempdir().unwrap();
+    torrent.write_all(&torrent.open(dir.path(), Options::default()));
+    for (name, place) in [("a", 1 << 20), ("b", 1_999_999)] {
+        inflict(&dir.path().join("t").join(name), Damage::Flip(place));
+    }
+    let expected = torrent.expected(dir.path());
+    assert_eq!(expected.ones().collect::<Vec<_>>(), [0, 2, 3, 4]);
+    for threads in [1, 3] {
+        let storage = torrent.open(dir.path(), tight(1));
+        assert_eq!(check(&storage, threads), expected);
+    }
+    // Bytes that are cut off cost the pieces they belong to, and no other.
+    inflict(&dir.path().join("t/a"), Damage::Truncate(3_200_000));
+    let expected = torrent.expected(dir.path());
+    assert_eq!(expected.ones().collect::<Vec<_>>(), [0, 2, 4]);
+    assert_eq!(check(&torrent.open(dir.path(), tight(1)), 1), expected);
+}
+
+#[test]
+fn check_of_thousands_of_files_keeps_few_descriptors() {
+    let names: Vec<String> = (0..2000).map(|i| format!("{}/{i}", i / 100)).collect();
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), 700, Kind::Random))
+        .collect();
+    let torrent = torrent(&files, 1 << 14, 8);
+    let dir = tempfile::tempdir().unwrap();
+    torrent.write_all(&torrent.open(dir.path(), Options::default()));
+    let storage = torrent.open(dir.path(), Options::default());
+    let most = Mutex::new((0, 0));
+    let note = |_: u64| {
+        let usage = storage.usage();
+        let mut most = most.lock().unwrap();
+        most.0 = usage.files_open.max(most.0);
+        most.1 = usage.windows.max(most.1);
+    };
+    let have = storage.check(3, &note, &AtomicBool::new(false)).unwrap();
+    assert!(have.is_full());
+    let (files_open, windows) = *most.lock().unwrap();
+    assert!((1..=shoal_storage::limits::FILES_OPEN_MAX).contains(&files_open));
+    assert_eq!(windows, 0, "small files are read by calls");
+    assert_eq!(storage.usage().files_open, 0, "none is kept");
+}
+
+#[test]
 fn preallocated_room_holds_no_piece() {
     let torrent = torrent(&[("a", 1 << 20, Kind::Random)], 1 << 16, 2);
     let dir = tempfile::tempdir().unwrap();

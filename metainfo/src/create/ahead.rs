@@ -5,7 +5,7 @@
 //! So a run is asked for as a whole and in order before it is hashed, one round of threads early.
 //! Content of some size leaves the page cache as it found it: what was not there before is dropped
 //! behind, and what was, for someone may need it, stays. Small content stays in any case, for it
-//! will soon be seeded. Knows nothing of hashes; what fails here fails again, and louder, at reading.
+//! will soon be seeded. Knows nothing of hashes; what fails here fails again, louder, at reading.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
