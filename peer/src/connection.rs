@@ -273,6 +273,10 @@ fn gather<'a>(queue: &'a VecDeque<Item>, slices: &mut [IoSlice<'a>]) -> usize {
                 slices[used] = IoSlice::new(bytes);
                 used += 1;
             }
+            Item::Shared(bytes) => {
+                slices[used] = IoSlice::new(bytes);
+                used += 1;
+            }
             Item::Block { head, sent, data } => {
                 if *sent < head.len() {
                     slices[used] = IoSlice::new(&head[*sent..]);
@@ -296,6 +300,12 @@ fn settle(queue: &mut VecDeque<Item>, mut written: usize) -> (u32, u64) {
         };
         let done = match item {
             Item::Control(rest) => {
+                let taken = rest.len().min(written);
+                rest.advance(taken);
+                written -= taken;
+                rest.is_empty()
+            }
+            Item::Shared(rest) => {
                 let taken = rest.len().min(written);
                 rest.advance(taken);
                 written -= taken;

@@ -53,6 +53,10 @@ pub const BATCHES_QUEUED_MAX: usize = 32;
 /// Ours: the longest bitfield (256 KiB) and as much again of requests, haves and rejects.
 pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 << 10;
 
+/// Shortest bitfield that is not copied for each connection, bytes.
+/// Ours: 32,768 pieces; shorter ones cost less than what keeps them apart.
+pub const BITFIELD_SHARED_MIN: usize = 4 << 10;
+
 /// Blocks that wait for one socket, unread ones included; above, the connection is closed.
 /// Ours: above any queue that a swarm lets a peer have, so that only a bug or a flood gets there.
 pub const OUTBOX_BLOCKS_MAX: usize = 4096;

@@ -13,17 +13,20 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use shoal_metainfo::Block;
 use shoal_swarm::io::PeerKey;
-use shoal_wire::encode::{PIECE_HEAD_LENGTH, encode, piece_head};
+use shoal_wire::encode::{PIECE_HEAD_LENGTH, bitfield_head, encode, piece_head};
 use shoal_wire::message::Message;
 
 use crate::limits::{
-    OUTBOX_BLOCKS_MAX, OUTBOX_CONTROL_BYTES_MAX, OUTBOX_READ_AHEAD_MAX, OUTBOX_READ_AHEAD_MIN,
+    BITFIELD_SHARED_MIN, OUTBOX_BLOCKS_MAX, OUTBOX_CONTROL_BYTES_MAX, OUTBOX_READ_AHEAD_MAX,
+    OUTBOX_READ_AHEAD_MIN,
 };
 
 /// Bytes that go out in one go.
 pub(crate) enum Item {
-    /// Whole messages, encoded.
+    /// Messages, encoded; the last may go on in a [`Self::Shared`].
     Control(BytesMut),
+    /// The bits of a long `bitfield`: one copy for all whom it is for.
+    Shared(Bytes),
     /// One `piece` message.
     Block {
         /// Prefix, id, index, begin.
@@ -91,15 +94,13 @@ impl Outbox {
         if before > OUTBOX_CONTROL_BYTES_MAX {
             return Err(Overflow);
         }
-        if let Some(Item::Control(bytes)) = state.ready.back_mut() {
-            let old = bytes.len();
-            encode(message, bytes);
-            state.control_bytes += state.ready.back().map_or(0, Item::length) - old;
-        } else {
-            let mut bytes = BytesMut::with_capacity(64);
-            encode(message, &mut bytes);
-            state.control_bytes += bytes.len();
-            state.ready.push_back(Item::Control(bytes));
+        match message {
+            Message::Bitfield(bits) if bits.len() >= BITFIELD_SHARED_MIN => {
+                state.put(|out| out.extend_from_slice(&bitfield_head(bits.len())));
+                state.control_bytes += bits.len();
+                state.ready.push_back(Item::Shared(bits.clone()));
+            }
+            message => state.put(|out| encode(message, out)),
         }
         Ok(())
     }
@@ -258,16 +259,20 @@ impl Outbox {
     }
 }
 
-impl Item {
-    fn length(&self) -> usize {
-        match self {
-            Self::Control(bytes) => bytes.len(),
-            Self::Block { head, data, .. } => head.len() + data.len(),
+impl State {
+    /// Puts bytes behind all that are ready.
+    fn put(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        if !matches!(self.ready.back(), Some(Item::Control(_))) {
+            self.ready
+                .push_back(Item::Control(BytesMut::with_capacity(64)));
+        }
+        if let Some(Item::Control(bytes)) = self.ready.back_mut() {
+            let old = bytes.len();
+            write(bytes);
+            self.control_bytes += bytes.len() - old;
         }
     }
-}
 
-impl State {
     fn listen(&mut self, cx: &Context<'_>) {
         match &self.connection {
             Some(waker) if waker.will_wake(cx.waker()) => {}
@@ -438,6 +443,29 @@ mod tests {
         };
         assert_eq!(bytes[..], [0, 0, 0, 1, 1, 0, 0, 0, 5, 4, 0, 0, 0, 3]);
         assert!(take(&outbox).is_empty());
+    }
+
+    #[test]
+    fn long_bitfield_is_shared_and_stays_in_its_place() {
+        let outbox = outbox();
+        let bits = Bytes::from(vec![0xff; BITFIELD_SHARED_MIN]);
+        outbox.send(&Message::Bitfield(bits.clone())).unwrap();
+        outbox.send(&Message::Unchoke).unwrap();
+        let items: Vec<_> = take(&outbox).into_iter().collect();
+        let [
+            Item::Control(head),
+            Item::Shared(shared),
+            Item::Control(rest),
+        ] = &items[..]
+        else {
+            panic!("{} items", items.len())
+        };
+        assert_eq!(shared.as_ptr(), bits.as_ptr(), "no copy");
+        let sent = [&head[..], shared, rest].concat();
+        let mut expect = BytesMut::new();
+        encode(&Message::Bitfield(bits), &mut expect);
+        encode(&Message::Unchoke, &mut expect);
+        assert_eq!(sent, expect[..]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use bytes::Bytes;
 use fastrand::Rng;
 use shoal_metainfo::{BLOCK_LENGTH, Bitfield, Block};
 use shoal_wire::Message;
@@ -39,6 +40,8 @@ pub struct Swarm {
     config: Config,
     peers: BTreeMap<PeerKey, Box<Peer>>,
     picker: Picker,
+    /// What we last told a newcomer that we have: one copy for all who came since it changed.
+    told_have: Bytes,
     /// While we are a seed: what to suggest.
     spread: Option<Spread>,
     /// Seeds the generators that are made later.
@@ -82,6 +85,7 @@ impl Swarm {
         Self {
             peers: BTreeMap::new(),
             picker: Picker::new(geometry, have, rng.u64(..)),
+            told_have: Bytes::new(),
             blame: Blame::default(),
             choker: Choker::new(config.unchoke_slots, rng.u64(..), now),
             candidates: Candidates::new(rng.u64(..)),

@@ -29,7 +29,7 @@ pub fn encode<B: BufMut>(message: &Message, out: &mut B) {
         Message::NotInterested => bare(out, id::NOT_INTERESTED),
         Message::Have { index } => indexed(out, id::HAVE, *index),
         Message::Bitfield(bits) => {
-            out.put_slice(&head(1 + bits.len(), id::BITFIELD));
+            out.put_slice(&bitfield_head(bits.len()));
             out.put_slice(bits);
         }
         Message::Request(block) => blocked(out, id::REQUEST, *block),
@@ -76,6 +76,14 @@ pub fn length(message: &Message) -> usize {
         Message::Piece { data, .. } => 9 + data.len(),
         Message::Extended { payload, .. } => 2 + payload.len(),
     }
+}
+
+/// What goes before the bits of a `bitfield`; `length` is theirs, bytes.
+///
+/// Shape: `1 + length: u32 | 5`, big-endian. Source: BEP 3, "bitfield".
+#[must_use]
+pub fn bitfield_head(length: usize) -> [u8; 5] {
+    head(1 + length, id::BITFIELD)
 }
 
 /// What goes before the data of a `piece`; `length` is the data's, bytes.

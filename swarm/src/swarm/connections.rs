@@ -125,7 +125,12 @@ impl Swarm {
             true if have.is_full() => Message::HaveAll,
             true if have.is_empty() => Message::HaveNone,
             false if have.is_empty() => return,
-            _ => Message::Bitfield(Bytes::copy_from_slice(have.as_wire())),
+            _ => {
+                if self.told_have != have.as_wire() {
+                    self.told_have = Bytes::copy_from_slice(have.as_wire());
+                }
+                Message::Bitfield(self.told_have.clone())
+            }
         };
         self.send(now, key, message);
     }
