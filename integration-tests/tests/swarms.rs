@@ -213,7 +213,9 @@ fn check_poisoner(spoils: fn(u32) -> bool) {
             .filter(|event| matches!(event, Event::Swarm(SwarmEvent::PeerBanned { .. })))
             .count();
         assert_eq!(bans, 1, "only the poisoner");
-        assert!(honest.iter().all(|peer| peer.swarm().uploaded > 0));
+        // One of them may have given it all before the other was connected.
+        let given = || honest.iter().map(|peer| peer.swarm().uploaded).sum::<u64>();
+        eventually("the honest ones have given", || given() > 0);
     });
 }
 
