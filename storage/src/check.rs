@@ -167,16 +167,24 @@ impl Check<'_> {
     /// Looks at the first piece of the range and as many behind it as go in one; gives the number
     /// of the piece behind those.
     fn step(&self, range: Range<u32>, found: &mut Vec<PieceIndex>) -> Result<u32, StorageError> {
-        let piece = self.piece(range.start);
-        let mut spans = self.storage.spans(piece);
-        match (spans.next().map(|span| span.place), spans.next()) {
-            (Some(Place::File { file, offset }), None) => self.inside(file, offset, range, found),
-            _ => {
-                let is_across = |&number: &u32| self.storage.spans(self.piece(number)).count() != 1;
-                let some = range.start..range.end.min(range.start + number(lanes()));
-                let end = some.start + number(some.clone().take_while(is_across).count());
+        match self.place_inside(range.start) {
+            Some((file, offset)) => self.inside(file, offset, range, found),
+            None => {
+                let others = range.start + 1..range.end.min(range.start + number(lanes()));
+                let across = others.take_while(|&number| self.place_inside(number).is_none());
+                let end = range.start + 1 + number(across.count());
                 self.side_by_side(range.start..end, found)
             }
+        }
+    }
+
+    /// The file that the whole piece lies in, and where; `None` when there are several, or none
+    /// because all of it is padding.
+    fn place_inside(&self, piece: u32) -> Option<(u32, u64)> {
+        let mut spans = self.storage.spans(self.piece(piece));
+        match (spans.next()?.place, spans.next()) {
+            (Place::File { file, offset }, None) => Some((file, offset)),
+            _ => None,
         }
     }
 

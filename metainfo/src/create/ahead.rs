@@ -212,7 +212,7 @@ mod tests {
         // Where the files live in memory nothing can be dropped, and nothing is.
         let cold_before = cached("cold");
         let plan = Plan::scan(folder.path(), ScanOptions::default()).unwrap();
-        for (keep, kept) in [(0, cold_before), (u64::MAX, true)] {
+        let stays = |keep| {
             wont_need(&open("cold"), 0..LENGTH);
             let begins = [0, LENGTH];
             let ahead = Ahead {
@@ -226,11 +226,11 @@ mod tests {
             assert!(cached("cold"), "what was read is in memory");
             ahead.drop_behind(0, &mut reader);
             assert!(cached("warm"), "what was there stays");
-            assert_eq!(
-                cached("cold"),
-                kept,
-                "what was not goes, unless it may stay"
-            );
-        }
+            cached("cold")
+        };
+        assert!(stays(u64::MAX), "what may stay stays");
+        // It is advice: a busy kernel does not take it each time.
+        let goes = (0..100).any(|_| !stays(0));
+        assert!(goes || cold_before, "what was not there goes");
     }
 }

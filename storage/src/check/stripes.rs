@@ -25,6 +25,8 @@ pub(super) fn hash_stripes(
 ) -> Option<Vec<Result<Digest, StorageError>>> {
     let count = pieces.len().max(1);
     let chunk = (READ_CHUNK / count / STRIPE_MIN).max(1) * STRIPE_MIN;
+    // Short pieces need no more room than they have bytes.
+    let chunk = chunk.min(storage.info.geometry.full_piece_length() as usize);
     let mut room = vec![0; chunk * count + PAGE];
     let aligned = room.as_ptr().align_offset(PAGE).min(PAGE);
     let buffer = &mut room[aligned..][..chunk * count];
