@@ -14,7 +14,7 @@
 //! cannot be read is set aside.
 //!
 //! Cannot know: a change by others while we hold the file open for writing, or within the lease
-//! ([`JOURNAL_LEASE`](crate::limits::JOURNAL_LEASE)) after a crash; a change that leaves size and
+//! ([`JOURNAL_LEASE`]) after a crash; a change that leaves size and
 //! time as they were; bytes that a device loses or garbles after it has called them durable, that
 //! are lost with a device torn off in the same boot, or in a flush that failed when even that could
 //! not be recorded. A journal cut exactly between two records is one of an earlier moment: what
@@ -255,7 +255,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// To be called before blocks of a piece are written, at least once in
-    /// [`JOURNAL_LEASE_LEFT`](crate::limits::JOURNAL_LEASE_LEFT) while writes go on: cheap when
+    /// [`JOURNAL_LEASE_LEFT`] while writes go on: cheap when
     /// there is nothing to do. Waits for the disk when claims have to be taken back first, when a
     /// file with durable pieces is opened anew, and when no flush came for as long.
     ///

@@ -8,7 +8,7 @@
 //! What no process can promise is that others leave the file alone. One that changes bytes under
 //! a slice changes what is read: everything is hashed or sent, nothing is parsed from here. One
 //! that truncates the file makes an access fault, as a failing disk does: every access here is
-//! guarded ([`fault`](crate::fault)) and answers EFAULT then, which
+//! guarded ([`fault`]) and answers EFAULT then, which
 //! [`Files::diagnose`](crate::files::Files::diagnose) turns into its cause. What lies in a window
 //! is touched and copied by functions that can fail; a mapping is shown to other code
 //! ([`Own`]) only when it is nobody else's. So only the kernel reads what is lent ([`Lent`]),
