@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use shoal_storage::{Allocation, Method};
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, Shell};
 
@@ -205,8 +206,9 @@ EXAMPLES:
     shoal get holiday.mkv.torrent 0 --exit-when-complete  any free port, ends when it is whole
     shoal client a.torrent --dir /srv --max-upload 2MiB/s
 
-What is in the folder already is checked and kept. Ctrl+C stops: the trackers are told, everything
-is written. A second Ctrl+C ends at once.";
+What is in the folder already is checked and kept. What was checked is remembered: the next start
+checks only what others have changed. One client a folder. Ctrl+C stops: the trackers are told,
+everything is written. A second Ctrl+C ends at once.";
 
 /// `shoal client`.
 #[derive(Debug, StructOpt)]
@@ -236,6 +238,18 @@ pub(crate) struct Client {
     /// Takes at most this much a second: 5MiB/s, 500kB/s
     #[structopt(long, value_name = "RATE")]
     pub(crate) max_download: Option<Rate>,
+    /// How the files are used: auto, mmap (memory-mapped) or pread (by calls)
+    #[structopt(long, value_name = "WAY", default_value = "auto")]
+    pub(crate) storage: Method,
+    /// Room for the files: full reserves it where the file system can, sparse takes it as needed
+    #[structopt(long, value_name = "HOW", default_value = "full")]
+    pub(crate) allocation: Allocation,
+    /// Remembers here what was checked [default: $XDG_STATE_HOME/shoal, or ~/.local/state/shoal]
+    #[structopt(long, value_name = "DIR", empty_values = false, parse(from_os_str))]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Remembers nothing: each start checks everything
+    #[structopt(long, conflicts_with = "state-dir")]
+    pub(crate) no_resume: bool,
     /// One JSON event a line on standard output; see docs/json-events.md
     #[structopt(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 //! Addresses and URLs are parsed here, once; a mistake is a [`UsageError`] with a hint. Knows
 //! nothing of what the commands do with them.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
@@ -227,6 +228,25 @@ pub(crate) fn folder(dir: Option<&Path>) -> PathBuf {
     dir.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
+/// Where a client remembers torrents: the folder given, else the user's; `None` when that is
+/// nowhere. Source: XDG Base Directory Specification, `XDG_STATE_HOME`.
+pub(crate) fn state_folder(
+    given: Option<&Path>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    // A path that is not absolute is to be passed over.
+    let absolute = |name| {
+        let path = variable(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let state = || absolute("XDG_STATE_HOME");
+    let home = || Some(absolute("HOME")?.join(".local/state"));
+    given.map_or_else(
+        || Some(state().or_else(home)?.join("shoal")),
+        |given| Some(given.to_owned()),
+    )
+}
+
 /// The part of a mistyped URL that may be its host, for the example in the message.
 fn host_like(text: &str) -> &str {
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -358,5 +378,23 @@ mod tests {
         for bad in ["127.0.0.1", "127.0.0.1:0", "", ":"] {
             assert!(peer_addresses(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn state_lies_where_it_is_told_or_where_the_system_has_it() {
+        let check = |given: Option<&str>, xdg: Option<&str>, home: Option<&str>, expect| {
+            let variable = |name: &str| {
+                let value = if name == "HOME" { home } else { xdg };
+                value.map(OsString::from)
+            };
+            let found = state_folder(given.map(Path::new), variable);
+            assert_eq!(found.as_deref(), Option::map(expect, Path::new));
+        };
+        check(Some("s"), Some("/x"), Some("/h"), Some("s"));
+        check(None, Some("/x"), Some("/h"), Some("/x/shoal"));
+        check(None, Some("x"), Some("/h"), Some("/h/.local/state/shoal"));
+        check(None, None, Some("/h"), Some("/h/.local/state/shoal"));
+        check(None, None, Some(""), None);
+        check(None, None, None, None);
     }
 }

@@ -108,6 +108,7 @@ impl PeerSetup {
             listen: vec![self.listen],
             disk_threads: 1,
             check_threads: 1,
+            ..EngineConfig::default()
         };
         let engine = Engine::start(engine).unwrap_or_else(|error| panic!("{error}"));
         let dir = self.config.dir.clone();

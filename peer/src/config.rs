@@ -5,6 +5,8 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+use shoal_storage::{Allocation, Method};
+
 use crate::limits::DISK_THREADS_DEFAULT_MAX;
 
 /// For the whole process.
@@ -16,6 +18,9 @@ pub struct EngineConfig {
     pub disk_threads: usize,
     /// Threads that check what is there when a torrent is added.
     pub check_threads: usize,
+    /// The folder for what is remembered of torrents from one run to the next; `None`: nothing is,
+    /// and each start checks everything.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl EngineConfig {
@@ -33,7 +38,8 @@ impl EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// Any free port of every address; as many threads as there are processors, within reason.
+    /// Any free port of every address; as many threads as there are processors, within reason;
+    /// nothing is remembered.
     fn default() -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -43,6 +49,7 @@ impl Default for EngineConfig {
             ],
             disk_threads: processors.min(DISK_THREADS_DEFAULT_MAX),
             check_threads: processors,
+            state_dir: None,
         }
     }
 }
@@ -64,6 +71,10 @@ pub struct TorrentConfig {
     pub upload_bytes_per_s: Option<u64>,
     /// Payload asked for, bytes a second over all peers; `None` is unlimited.
     pub download_bytes_per_s: Option<u64>,
+    /// By which way bytes get to and from the files.
+    pub method: Method,
+    /// Whether room for the files is reserved.
+    pub allocation: Allocation,
 }
 
 impl Default for TorrentConfig {
@@ -77,6 +88,8 @@ impl Default for TorrentConfig {
             unchoke_slots: 4,
             upload_bytes_per_s: None,
             download_bytes_per_s: None,
+            method: Method::default(),
+            allocation: Allocation::default(),
         }
     }
 }

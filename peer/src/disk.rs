@@ -11,20 +11,23 @@
 //! [`Mailbox`](crate::mailbox), which never blocks: so the bounded way to the disk and the way back
 //! cannot wait for each other.
 
+pub(crate) mod keeper;
 pub(crate) mod lane;
 pub(crate) mod store;
+mod suspects;
 mod verify;
 mod work;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use async_std::channel::{Receiver, bounded};
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
-use shoal_storage::StorageError;
+use shoal_storage::memory::Memory;
+use shoal_storage::{FolderLock, StorageError};
 use shoal_swarm::io::{Digest, PeerKey, Verdict};
 
 use crate::limits::DISK_QUEUE_BYTES_MAX;
@@ -32,6 +35,7 @@ use crate::mailbox::Mailbox;
 use crate::note::Note;
 use crate::outbox::Outbox;
 
+use keeper::Keeper;
 use lane::Lane;
 use store::Store;
 
@@ -56,6 +60,7 @@ pub(crate) enum Deed {
     Write { block: Block, data: Bytes },
     Verify { piece: PieceIndex },
     Read { block: Block },
+    Flush,
 }
 
 /// What a disk thread tells the torrent.
@@ -74,6 +79,8 @@ pub(crate) enum Answer {
     Retried(Result<(), StorageError>),
     /// The queue has room again, after it was full.
     Room,
+    /// The journal cannot be kept up; said once.
+    Forgetful(String),
     /// Everything before is written and flushed.
     Flushed(Result<(), StorageError>),
     /// A bug.
@@ -110,6 +117,14 @@ pub(crate) struct TorrentDisk {
     /// Pieces with a write that failed, and the epoch of that write. Until the next epoch their
     /// hash, whatever it is, says nothing of any peer.
     spoiled: Mutex<HashMap<PieceIndex, u32>>,
+    /// Pieces of files that could not be read.
+    suspects: suspects::Suspects,
+    keeper: Option<Arc<Keeper>>,
+    /// The syncing thread has something to do for it.
+    is_kept: AtomicBool,
+    memory: Mutex<Option<Memory>>,
+    /// Nobody else uses the folder while this lives.
+    _lock: Option<FolderLock>,
 }
 
 impl Disk {
@@ -217,15 +232,26 @@ impl Drop for BehindWriters {
 }
 
 impl TorrentDisk {
-    pub(crate) fn new(store: Arc<dyn Store>, answers: Arc<Mailbox<Note>>, lanes: Lanes) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        keeper: Option<Arc<Keeper>>,
+        lock: Option<FolderLock>,
+        answers: Arc<Mailbox<Note>>,
+        lanes: Lanes,
+    ) -> Self {
         Self {
+            keeper,
+            is_kept: AtomicBool::new(false),
+            memory: Mutex::default(),
+            _lock: lock,
             store,
             answers,
             lanes,
             queued_bytes: AtomicUsize::new(0),
             waits: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
-            spoiled: Mutex::new(HashMap::new()),
+            spoiled: Mutex::default(),
+            suspects: suspects::Suspects::default(),
         }
     }
 
@@ -244,6 +270,7 @@ impl TorrentDisk {
         match deed {
             Deed::Write { block, .. } | Deed::Read { block } => self.writer_of(block.piece()),
             Deed::Verify { piece } => self.writer_of(*piece),
+            Deed::Flush => 0,
         }
     }
 
@@ -278,6 +305,19 @@ impl TorrentDisk {
         });
     }
 
+    /// Looks for the one of these blocks that could not be read while it was sent.
+    pub(crate) fn doubt(self: &Arc<Self>, blocks: Vec<Block>) {
+        self.lanes.readers.push(work::ReadJob::Doubt {
+            disk: self.clone(),
+            blocks,
+        });
+    }
+
+    /// Whether nothing is served, because some of it could not be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.suspects.are_there()
+    }
+
     /// Unmaps what nobody used for a while, some time.
     pub(crate) fn trim(self: &Arc<Self>) {
         self.lanes.readers.push(work::ReadJob::Trim(self.clone()));
@@ -289,6 +329,36 @@ impl TorrentDisk {
         for lane in &self.lanes.writers {
             lane.push(work::Batch::flush(self.clone(), left.clone()));
         }
+    }
+
+    /// Bytes that a loss of power would take; 0 where nothing is remembered.
+    pub(crate) fn unflushed(&self) -> u64 {
+        self.keeper.as_ref().map_or(0, |keeper| keeper.unflushed())
+    }
+
+    /// Records what is new for the next start, and makes durable what was written, if `flush`.
+    /// Costs nothing when there is nothing to do.
+    pub(crate) fn keep(self: &Arc<Self>, flush: bool) {
+        let Some(keeper) = &self.keeper else {
+            return;
+        };
+        if (flush || keeper.is_stirred()) && !self.is_kept.swap(true, Ordering::SeqCst) {
+            let disk = self.clone();
+            self.lanes.syncs.push(work::Sync::Keep { disk, flush });
+        }
+    }
+
+    /// Looks at the memory of the process, some time.
+    pub(crate) fn measure(self: &Arc<Self>) {
+        self.lanes
+            .readers
+            .push(work::ReadJob::Measure(self.clone()));
+    }
+
+    /// What the last look has shown.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        // Nothing panics while the lock is held; a poisoned one is whole.
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// So many bytes are no longer queued.

@@ -6,26 +6,27 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_std::channel::bounded;
 use async_std::future::timeout;
 use shoal_metainfo::{Info, InfoHash, PeerId, Torrent};
-use shoal_storage::{Access, Options, Storage, StorageError};
+use shoal_storage::{Access, FolderLock, Options, Storage, StorageError, WindowBudget};
 use shoal_tracker::client::Client;
 
 use crate::config::{EngineConfig, TorrentConfig};
 use crate::crowd::Crowd;
 use crate::disk::Disk;
+use crate::disk::keeper::Keeper;
 use crate::error::{AddError, EngineError};
-use crate::event::Board;
+use crate::event::{Board, Event};
 use crate::handle::{Command, Handle};
 use crate::limits::COMMANDS_QUEUED_MAX;
 use crate::listen::{Doors, accept_all, bind_all};
 use crate::tasks::Tasks;
-use crate::torrent::{self, Start};
+use crate::torrent::{self, Opened, Start};
 
 /// Runs torrents until it is stopped or dropped. Dropping it ends them at once.
 pub struct Engine {
@@ -37,6 +38,9 @@ pub struct Engine {
     client: Arc<Client>,
     local_addrs: Vec<SocketAddr>,
     check_threads: usize,
+    state_dir: Option<PathBuf>,
+    /// Windows of mapped memory, shared by all torrents.
+    windows: WindowBudget,
 }
 
 impl Engine {
@@ -69,6 +73,8 @@ impl Engine {
             client: Arc::new(Client::new()),
             local_addrs,
             check_threads: config.check_threads,
+            state_dir: config.state_dir,
+            windows: WindowBudget::of_this_machine(),
         })
     }
 
@@ -89,15 +95,16 @@ impl Engine {
         if torrents.get(&info_hash).is_some_and(|old| !old.has_ended()) {
             return Err(AddError::Running(info_hash));
         }
-        let (storage, unwritable) = open_storage(&config.dir, torrent.info.clone())?;
         let (commands, obeyed) = bounded(COMMANDS_QUEUED_MAX);
         let board = Arc::new(Board::default());
-        let handle = Handle::new(info_hash, commands, board.clone());
+        let opened = self.open(&config, torrent.info.clone(), &board)?;
+        let ways = opened.storage.ways();
+        tracing::info!(dir = %config.dir.display(), "files are used by {ways}");
+        let handle = Handle::new(info_hash, commands, board.clone(), ways);
         let start = Start {
             torrent,
             config,
-            storage: Arc::new(storage),
-            unwritable,
+            opened,
             peer_id: PeerId::ours(random()?),
             port: self.local_addrs.first().map_or(0, SocketAddr::port),
             seed: u64::from_ne_bytes(random()?),
@@ -149,30 +156,66 @@ impl Engine {
         }
     }
 
+    /// Opens the folder of a torrent, locks it, and finds what is known of it.
+    fn open(&self, config: &TorrentConfig, info: Info, board: &Board) -> Result<Opened, AddError> {
+        let info = Arc::new(info);
+        let options = Options {
+            method: config.method,
+            allocation: config.allocation,
+            ..Options::default()
+        };
+        let open =
+            |options| Storage::open_within(&self.windows, &config.dir, info.clone(), options);
+        let read_only = |error: StorageError| {
+            let access = Access::ReadOnly;
+            // Whoever has everything can seed from a folder that cannot be written.
+            let storage = open(Options { access, ..options }).map_err(|_| error.clone())?;
+            Ok::<_, AddError>((storage, Some(error)))
+        };
+        let (mut storage, mut unwritable) = match open(options) {
+            Ok(storage) => (storage, None),
+            Err(error) if is_for_readers(&error) => read_only(error)?,
+            Err(error) => return Err(error.into()),
+        };
+        let lock = FolderLock::take(&config.dir)?;
+        // Before anything in the folder changes.
+        let kept = self.state_dir.as_deref().map(|state| {
+            let kept = Keeper::open(lock.clone(), state, info.clone());
+            kept.map_err(|error| {
+                let error = error.to_string();
+                board.post(Event::NotRemembered { error });
+            })
+        });
+        if unwritable.is_none()
+            && let Err(error) = storage.prepare()
+        {
+            match is_for_readers(&error) {
+                true => (storage, unwritable) = read_only(error)?,
+                false => return Err(error.into()),
+            }
+        }
+        let (keeper, resume) = kept.and_then(Result::ok).unzip();
+        Ok(Opened {
+            storage: Arc::new(storage),
+            unwritable,
+            keeper: keeper.map(Arc::new),
+            resume,
+            lock,
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<InfoHash, Handle>> {
         // Nothing panics while the lock is held; a poisoned one is whole.
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The files for writing; when that is not allowed, for reading, and why.
-fn open_storage(dir: &Path, info: Info) -> Result<(Storage, Option<StorageError>), StorageError> {
-    let info = Arc::new(info);
-    let writable = Storage::open(dir, info.clone(), Options::default())
-        .and_then(|storage| storage.prepare().map(|()| storage));
-    match writable {
-        Ok(storage) => Ok((storage, None)),
-        Err(error @ (StorageError::ReadOnly(_) | StorageError::Permission(_))) => {
-            let options = Options {
-                access: Access::ReadOnly,
-                ..Options::default()
-            };
-            // Whoever has everything can seed from a folder that cannot be written.
-            let storage = Storage::open(dir, info, options).map_err(|_| error.clone())?;
-            Ok((storage, Some(error)))
-        }
-        Err(error) => Err(error),
-    }
+/// Whether one may still read.
+fn is_for_readers(error: &StorageError) -> bool {
+    matches!(
+        error,
+        StorageError::ReadOnly(_) | StorageError::Permission(_)
+    )
 }
 
 fn random<const N: usize>() -> Result<[u8; N], AddError> {

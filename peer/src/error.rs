@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use shoal_metainfo::InfoHash;
 use shoal_storage::StorageError;
+use shoal_storage::journal::LockError;
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum AddError {
     /// Its files cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Another client uses the folder, or it cannot be locked.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,

@@ -33,6 +33,15 @@ pub enum Event {
         have: u32,
         /// Pieces of the torrent.
         pieces: u32,
+        /// Bytes of pieces that had to be checked; the others were known from before.
+        bytes_checked: u64,
+        /// Bytes of blocks of unfinished pieces that are here and are not fetched again.
+        bytes_partial: u64,
+    },
+    /// What is here cannot be remembered, so that it is checked at the next start.
+    NotRemembered {
+        /// What happened, and what to do.
+        error: String,
     },
     /// The swarm's own news, but for `Complete`.
     Swarm(shoal_swarm::io::Event),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use async_std::channel::{Sender, bounded};
 use shoal_metainfo::InfoHash;
+use shoal_storage::memory::Memory;
+use shoal_storage::{Usage, Ways};
 use shoal_tracker::announcer::TrackerStatus;
 
 use crate::event::{Board, Event, Events};
@@ -15,6 +17,7 @@ pub struct Handle {
     info_hash: InfoHash,
     commands: Sender<Command>,
     board: Arc<Board>,
+    ways: Ways,
 }
 
 /// What a torrent can be told.
@@ -61,15 +64,34 @@ pub struct TorrentSnapshot {
     pub trackers: Vec<TrackerStatus>,
     /// Our address as a tracker sees us, the last that was told. BEP 24.
     pub external_ip: Option<IpAddr>,
+    /// By which ways bytes get to and from the files.
+    pub ways: Ways,
+    /// What the torrent holds of windows and descriptors.
+    pub usage: Usage,
+    /// What the whole process holds of memory, by kind, some seconds ago; `None` until it was
+    /// looked at for the first time, and where the system does not say.
+    pub memory: Option<Memory>,
 }
 
 impl Handle {
-    pub(crate) fn new(info_hash: InfoHash, commands: Sender<Command>, board: Arc<Board>) -> Self {
+    pub(crate) fn new(
+        info_hash: InfoHash,
+        commands: Sender<Command>,
+        board: Arc<Board>,
+        ways: Ways,
+    ) -> Self {
         Self {
             info_hash,
             commands,
             board,
+            ways,
         }
+    }
+
+    /// By which ways bytes get to and from the files.
+    #[must_use]
+    pub fn ways(&self) -> Ways {
+        self.ways
     }
 
     /// The torrent's name.

@@ -147,3 +147,15 @@ pub const DISK_THREADS_DEFAULT_MAX: usize = 4;
 
 /// Tries to find a port that is free for both families. Ours: a clash is rare, eight are none.
 pub const PORT_TRIES_MAX: usize = 8;
+
+/// Written bytes after which they are made durable. Ours: what a slow disk writes in a second; a
+/// loss of power costs that much, and what came until the next [`TICK`].
+pub const FLUSH_BYTES: u64 = 64 << 20;
+
+/// Between two times that written bytes are made durable, while there are few. Ours: shorter than
+/// the lease that a journal gives to writers, so that none waits for it.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(10);
+
+/// Between two looks at the memory of the process, while somebody asks. Ours: some milliseconds
+/// each for a GiB.
+pub const MEASURE_EVERY: Duration = Duration::from_secs(5);

@@ -26,7 +26,14 @@ pub(crate) enum Note {
     /// A tracker answered, or did not.
     Announced(Announced),
     /// What is on the disk has been checked.
-    Checked(Result<Bitfield, StorageError>),
+    Checked(Result<Found, StorageError>),
+}
+
+/// What is here.
+pub(crate) struct Found {
+    pub(crate) have: Bitfield,
+    /// Bytes that had to be hashed for that.
+    pub(crate) bytes_checked: u64,
 }
 
 /// What became of an announce.

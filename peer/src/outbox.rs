@@ -29,6 +29,8 @@ pub(crate) enum Item {
     Shared(Bytes),
     /// One `piece` message.
     Block {
+        /// Which.
+        block: Block,
         /// Prefix, id, index, begin.
         head: [u8; PIECE_HEAD_LENGTH],
         /// So many bytes of the head have left.
@@ -165,6 +167,7 @@ impl Outbox {
             state.ready_block_bytes += data.len();
             state.ready_blocks += 1;
             state.ready.push_back(Item::Block {
+                block,
                 head: piece_head(raw.index, raw.begin, raw.length),
                 sent: 0,
                 data,

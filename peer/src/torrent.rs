@@ -18,13 +18,15 @@ use std::time::Instant;
 
 use async_std::channel::{Receiver, Sender, bounded};
 use futures_lite::future::FutureExt;
-use shoal_metainfo::{Bitfield, InfoHash, PeerId, Torrent};
-use shoal_storage::{Storage, StorageError};
+use shoal_metainfo::{Bitfield, InfoHash, PeerId, PieceIndex, Torrent};
+use shoal_storage::journal::Resume;
+use shoal_storage::{FolderLock, Storage, StorageError};
 use shoal_swarm::io::Snapshot;
 use shoal_tracker::client::Client;
 
 use crate::config::TorrentConfig;
 use crate::connection::FromPeer;
+use crate::disk::keeper::Keeper;
 use crate::disk::{Lanes, TorrentDisk};
 use crate::error::Failure;
 use crate::event::{Board, Event};
@@ -32,7 +34,7 @@ use crate::handle::{Command, State, TorrentSnapshot};
 use crate::limits::{BATCHES_QUEUED_MAX, CHECKING_EVERY};
 use crate::listen::{Door, Doors};
 use crate::mailbox::Mailbox;
-use crate::note::Note;
+use crate::note::{Found, Note};
 use crate::tasks::panic_text;
 
 use inbox::Inbox;
@@ -42,9 +44,7 @@ use live::Live;
 pub(crate) struct Start {
     pub(crate) torrent: Arc<Torrent>,
     pub(crate) config: TorrentConfig,
-    pub(crate) storage: Arc<Storage>,
-    /// Why the files cannot be written; no matter when nothing is missing.
-    pub(crate) unwritable: Option<StorageError>,
+    pub(crate) opened: Opened,
     pub(crate) peer_id: PeerId,
     pub(crate) port: u16,
     /// Decides all that is left to chance.
@@ -57,6 +57,18 @@ pub(crate) struct Start {
     pub(crate) board: Arc<Board>,
     pub(crate) client: Arc<Client>,
     pub(crate) commands: Receiver<Command>,
+}
+
+/// The files of a torrent, and what is known of them.
+pub(crate) struct Opened {
+    pub(crate) storage: Arc<Storage>,
+    /// Why the files cannot be written; no matter when nothing is missing.
+    pub(crate) unwritable: Option<StorageError>,
+    /// Remembers for the next start; `None`: nothing is.
+    pub(crate) keeper: Option<Arc<Keeper>>,
+    /// What was remembered.
+    pub(crate) resume: Option<Resume>,
+    pub(crate) lock: FolderLock,
 }
 
 /// The last word, also when the task is dropped: the door is closed first, so that the same torrent
@@ -119,7 +131,7 @@ async fn to_the_end(start: Start) -> Result<(), Failure> {
             return Err(failure);
         }
     };
-    let live = open(start, notes, to_torrent, inbox, have);
+    let live = open(start, notes, to_torrent, inbox, &have);
     live.run().await
 }
 
@@ -128,7 +140,7 @@ fn open(
     notes: Arc<Mailbox<Note>>,
     to_torrent: Sender<FromPeer>,
     inbox: Inbox,
-    have: Bitfield,
+    found: &Found,
 ) -> Live {
     let arrivals = Arc::new(AtomicUsize::new(0));
     let door = Door {
@@ -138,15 +150,62 @@ fn open(
     };
     start.doors.open(start.torrent.info_hash, door);
     // Only now: who hears of it may connect at once.
+    let have = found.have.clone();
+    let blocks = partial(&start, &have);
     start.board.post(Event::Checked {
         have: have.count(),
         pieces: have.pieces(),
+        bytes_checked: found.bytes_checked,
+        bytes_partial: blocks_bytes(&start, &blocks),
     });
     if have.is_full() {
         start.board.post(Event::Complete);
     }
-    let disk = TorrentDisk::new(start.storage.clone(), notes.clone(), start.lanes.clone());
-    Live::new(start, notes, to_torrent, inbox, arrivals, disk, have)
+    let opened = &start.opened;
+    let disk = TorrentDisk::new(
+        opened.storage.clone(),
+        opened.keeper.clone(),
+        Some(opened.lock.clone()),
+        notes.clone(),
+        start.lanes.clone(),
+    );
+    Live::new(
+        start,
+        notes,
+        to_torrent,
+        inbox,
+        arrivals,
+        disk,
+        Here { have, blocks },
+    )
+}
+
+/// Blocks of unfinished pieces.
+type Partial = Vec<(PieceIndex, Vec<usize>)>;
+
+/// What is on the disk when it goes live.
+struct Here {
+    have: Bitfield,
+    blocks: Partial,
+}
+
+/// The blocks of unfinished pieces that are here from before.
+fn partial(start: &Start, have: &Bitfield) -> Partial {
+    let resume = start.opened.resume.iter();
+    let partial = resume.flat_map(|resume| &resume.blocks);
+    partial
+        .filter(|(piece, blocks)| !have.has(*piece) && !blocks.is_empty())
+        .map(|(piece, blocks)| (*piece, blocks.iter().collect()))
+        .collect()
+}
+
+fn blocks_bytes(start: &Start, partial: &Partial) -> u64 {
+    let geometry = &start.torrent.info.geometry;
+    let blocks = partial.iter().flat_map(|(piece, blocks)| {
+        let blocks = blocks.iter();
+        blocks.filter_map(|&number| geometry.nth_block(*piece, number))
+    });
+    blocks.map(|block| u64::from(block.length())).sum()
 }
 
 /// Finds out what is on the disk; `None` when it was stopped meanwhile.
@@ -154,7 +213,7 @@ async fn check(
     start: &Start,
     notes: &Arc<Mailbox<Note>>,
     inbox: &mut Inbox,
-) -> Result<Option<Bitfield>, Failure> {
+) -> Result<Option<Found>, Failure> {
     let total = start.torrent.info.geometry.total();
     let done = Arc::new(AtomicU64::new(0));
     let cancel = Cancel(Arc::new(AtomicBool::new(false)));
@@ -196,23 +255,51 @@ impl Drop for Cancel {
 }
 
 fn begin_check(start: &Start, notes: &Arc<Mailbox<Note>>, done: &Arc<AtomicU64>, cancel: &Cancel) {
-    let (storage, threads) = (start.storage.clone(), start.check_threads);
+    let (storage, threads) = (start.opened.storage.clone(), start.check_threads);
+    let (keeper, resume) = (start.opened.keeper.clone(), start.opened.resume.clone());
     let (notes, done, cancel) = (notes.clone(), done.clone(), cancel.0.clone());
     start.lanes.check(move || {
         let progress = |bytes| {
             done.fetch_max(bytes, Ordering::Relaxed);
         };
-        let result = storage.check(threads, &progress, &cancel);
+        let geometry = storage.info().geometry;
+        let all = || Bitfield::all(geometry.pieces());
+        let wanted = resume
+            .as_ref()
+            .map_or_else(all, |resume| resume.check.clone());
+        let known = resume.map(|resume| resume.have);
+        known.iter().for_each(|known| storage.trust(known));
+        let result = storage.check_some(&wanted, threads, &progress, &cancel);
+        let piece = |number| geometry.piece(number);
+        let result = result.map(|good| {
+            let bad = wanted.ones().filter_map(piece);
+            let bad = bad.filter(|&piece| !good.has(piece) && !cancel.load(Ordering::Relaxed));
+            if let Some(keeper) = &keeper {
+                keeper.checked(&good, &bad.collect::<Vec<_>>(), &piece);
+            }
+            let mut have = known.unwrap_or_else(|| Bitfield::none(geometry.pieces()));
+            for piece in good.ones().filter_map(piece) {
+                have.insert(piece);
+            }
+            let checked = wanted.ones().filter_map(piece);
+            let lengths = checked.map(|piece| u64::from(geometry.piece_length(piece)));
+            let bytes_checked = lengths.sum();
+            Found {
+                have,
+                bytes_checked,
+            }
+        });
         // Stopped meanwhile: then nobody needs it.
         let _ = notes.push(Note::Checked(result));
     });
 }
 
-fn judge(start: &Start, have: Bitfield) -> Result<Bitfield, Failure> {
-    if let Some(error) = start.unwritable.clone().filter(|_| !have.is_full()) {
+fn judge(start: &Start, found: Found) -> Result<Found, Failure> {
+    let unwritable = start.opened.unwritable.clone();
+    if let Some(error) = unwritable.filter(|_| !found.have.is_full()) {
         return Err(Failure::Storage(error));
     }
-    Ok(have)
+    Ok(found)
 }
 
 /// How things stand before anything is known.
@@ -238,5 +325,8 @@ fn unchecked(start: &Start, state: State) -> TorrentSnapshot {
         },
         trackers: Vec::new(),
         external_ip: None,
+        ways: start.opened.storage.ways(),
+        usage: start.opened.storage.usage(),
+        memory: None,
     }
 }

@@ -12,6 +12,7 @@ use async_std::net::TcpStream;
 use async_std::task;
 use shoal_metainfo::{InfoHash, PeerId};
 use shoal_peer::{AddError, Engine, EngineConfig, EngineError, Event, Failure, State};
+use shoal_swarm::io::Event as SwarmEvent;
 use shoal_wire::{Extensions, Handshake};
 use support::{LONG, assert_same, config, engine, torrent, write_files};
 
@@ -68,7 +69,7 @@ fn download_goes_on_where_it_stopped() {
             .unwrap();
         let mut events = leeching.events();
         let have = loop {
-            if let Event::Checked { have, pieces } = events.next().await.unwrap() {
+            if let Event::Checked { have, pieces, .. } = events.next().await.unwrap() {
                 assert!(have < pieces);
                 break have;
             }
@@ -403,6 +404,49 @@ fn disk_that_fails_under_way_is_told_and_the_download_goes_on_when_it_works_agai
         assert_same(&from.path().join("t"), &to.path().join("t"));
         let banned = leeching.snapshot().await.unwrap().swarm.banned;
         assert_eq!(banned, 0, "nobody is to blame");
+        leecher.stop(LONG).await;
+        seeder.stop(LONG).await;
+    });
+}
+
+#[test]
+fn file_that_is_cut_under_a_seed_stops_it_until_it_is_whole_again() {
+    run(async {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write_files(from.path(), "t", &[2_000_000, 300_000], 9);
+        let torrent = torrent(&from.path().join("t"), 64 << 10, &[]);
+        let (seeder, leecher) = (engine(), engine());
+        let seeding = seeder
+            .add(torrent.clone(), config(from.path(), &[]))
+            .unwrap();
+        assert!(seeding.wait_complete().await);
+        let path = from.path().join("t/file0");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..100_000]).unwrap();
+        let mut news = seeding.events();
+        let peers = seeder.local_addrs().to_vec();
+        let leeching = leecher
+            .add(torrent.clone(), config(to.path(), &peers))
+            .unwrap();
+        while !matches!(news.next().await, Some(Event::DiskFailed(_))) {}
+        // As long as before, and other bytes: that is not what was verified.
+        let mut other = bytes.clone();
+        other[1_999_999] ^= 1;
+        fs::write(&path, &other).unwrap();
+        task::sleep(std::time::Duration::from_secs(4)).await;
+        assert!(seeding.snapshot().await.unwrap().swarm.disk_failed);
+        fs::write(&path, &bytes).unwrap();
+        while !matches!(news.next().await, Some(Event::DiskRecovered)) {}
+        let mut told = leeching.events();
+        while let Some(event) = told.try_next() {
+            let failed = matches!(event, Event::Swarm(SwarmEvent::PieceFailed { .. }));
+            assert!(!failed, "{event:?}");
+        }
+        leecher.stop(LONG).await;
+        let (leecher, to) = (engine(), tempfile::tempdir().unwrap());
+        let leeching = leecher.add(torrent, config(to.path(), &peers)).unwrap();
+        assert!(leeching.wait_complete().await);
+        assert_same(&from.path().join("t"), &to.path().join("t"));
         leecher.stop(LONG).await;
         seeder.stop(LONG).await;
     });

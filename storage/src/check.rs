@@ -38,8 +38,29 @@ impl Storage {
         progress: &(dyn Fn(u64) + Sync),
         cancel: &AtomicBool,
     ) -> Result<Bitfield, StorageError> {
+        let all = Bitfield::all(self.info.geometry.pieces());
+        self.check_some(&all, threads, progress, cancel)
+    }
+
+    /// The same for these pieces alone; the others stay what they are, and count as looked at.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    ///
+    /// # Panics
+    /// When the bitfield is of another torrent.
+    pub fn check_some(
+        &self,
+        wanted: &Bitfield,
+        threads: usize,
+        progress: &(dyn Fn(u64) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<Bitfield, StorageError> {
+        let pieces = self.info.geometry.pieces();
+        assert_eq!(wanted.pieces(), pieces, "another torrent's");
         self.content.files.forget();
         let check = Check {
+            wanted,
             storage: self,
             progress,
             cancel,
@@ -50,7 +71,7 @@ impl Storage {
         };
         let found = check.run(threads.clamp(1, CHECK_THREADS_MAX))?;
         self.trim();
-        let mut have = Bitfield::none(self.info.geometry.pieces());
+        let mut have = Bitfield::none(pieces);
         found.into_iter().for_each(|piece| {
             have.insert(piece);
         });
@@ -61,6 +82,7 @@ impl Storage {
 /// What the threads of one check share.
 struct Check<'a> {
     storage: &'a Storage,
+    wanted: &'a Bitfield,
     progress: &'a (dyn Fn(u64) + Sync),
     cancel: &'a AtomicBool,
     failed: AtomicBool,
@@ -104,13 +126,28 @@ impl Check<'_> {
         while let Some(claimed) = self.claim() {
             let mut next = claimed.start;
             while next < claimed.end && !self.is_over() {
-                let looked_at = self.step(next..claimed.end, &mut found);
-                let end = looked_at.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
-                self.advance(next..end);
-                next = end;
+                let run = self.run_from(next..claimed.end);
+                self.advance(next..run.start);
+                next = run.start;
+                while next < run.end && !self.is_over() {
+                    let looked_at = self.step(next..run.end, &mut found);
+                    let end =
+                        looked_at.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+                    self.advance(next..end);
+                    next = end;
+                }
             }
         }
         Ok(found)
+    }
+
+    /// The first wanted pieces behind each other; empty at the end when there are none.
+    fn run_from(&self, range: Range<u32>) -> Range<u32> {
+        let is_wanted = |number: &u32| self.wanted.has(self.piece(*number));
+        let end = range.end;
+        let start = range.clone().find(is_wanted).unwrap_or(end);
+        let behind = (start..end).find(|number| !is_wanted(number));
+        start..behind.unwrap_or(end)
     }
 
     /// Whether the work goes on after this, the bytes being as good as not there. Who wants to
@@ -141,6 +178,9 @@ impl Check<'_> {
     }
 
     fn advance(&self, pieces: Range<u32>) {
+        if pieces.is_empty() {
+            return;
+        }
         let bytes = self.begin_of(pieces.end) - self.begin_of(pieces.start);
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         (self.progress)(done);

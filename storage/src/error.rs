@@ -113,6 +113,9 @@ pub enum StorageError {
     /// The file is shorter than it should be.
     #[error("{0}: the file ends before that; check the torrent again")]
     Truncated(Box<Fault>),
+    /// The file holds other bytes than those that were verified.
+    #[error("{0}: others have changed it; put back what was there or check the torrent again")]
+    Changed(Box<Fault>),
     /// Out of descriptors, mappings or memory.
     #[error("{0}: out of descriptors, mappings or memory; raise `ulimit -n` or stop some torrents")]
     TooManyOpen(Box<Fault>),
@@ -143,6 +146,7 @@ impl StorageError {
             | Self::NotAFile(fault)
             | Self::Gone(fault)
             | Self::Truncated(fault)
+            | Self::Changed(fault)
             | Self::TooManyOpen(fault)
             | Self::NoMmap(fault)
             | Self::Io(fault) => fault,
@@ -213,6 +217,10 @@ impl At {
 
     pub(crate) fn truncated(self) -> StorageError {
         StorageError::Truncated(self.fault(None))
+    }
+
+    pub(crate) fn changed(self) -> StorageError {
+        StorageError::Changed(self.fault(None))
     }
 
     pub(crate) fn full(self) -> StorageError {

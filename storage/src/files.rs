@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +44,23 @@ pub enum Allocation {
     /// For what is written: a full disk shows late.
     Sparse,
 }
+
+impl FromStr for Allocation {
+    type Err = UnknownAllocation;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAllocation> {
+        match text {
+            "full" => Ok(Self::Full),
+            "sparse" => Ok(Self::Sparse),
+            _ => Err(UnknownAllocation),
+        }
+    }
+}
+
+/// Not the name of an [`Allocation`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a way to reserve room; say full or sparse")]
+pub struct UnknownAllocation;
 
 /// What is known of one file.
 #[derive(Debug, Default)]

@@ -82,7 +82,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use shoal_metainfo::{Bitfield, Block, Info, InfoHash, PieceIndex};
 
-pub use disk::{Disk, Files, StateFolder};
+pub use disk::{Disk, Files, StateFolder, folder_for};
 pub use flush::{Flush, FlushFailed, Flushed, Scope};
 pub use lock::{FolderLock, LockError};
 pub use resume::{Found, Resume};

@@ -47,6 +47,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod again;
 mod beneath;
 mod check;
 mod content;
@@ -67,7 +68,7 @@ mod windows;
 
 pub use error::{Fault, Operation, StorageError};
 pub use fault::faults;
-pub use files::Allocation;
+pub use files::{Allocation, UnknownAllocation};
 pub use journal::{FolderLock, Journal};
 pub use method::{Method, UnknownMethod, Ways};
 pub use report::{FileReport, FileStatus};

@@ -157,6 +157,11 @@ impl Storage {
         Ok(())
     }
 
+    /// Opens every file anew at its next use: others may have replaced it.
+    pub fn forget_files(&self) {
+        self.content.files.forget();
+    }
+
     /// By which ways bytes get to and from the files.
     #[must_use]
     pub fn ways(&self) -> Ways {
@@ -356,7 +361,7 @@ impl Storage {
         }
     }
 
-    fn at_range(&self, range: Range<u64>, operation: Operation) -> At {
+    pub(crate) fn at_range(&self, range: Range<u64>, operation: Operation) -> At {
         let mut spans = self.layout.spans(range);
         let in_file = spans.find_map(|span| match span.place {
             Place::File { file, offset } => Some((file, offset..offset + span.length)),

@@ -6,11 +6,12 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{Kind, Torrent, check, tight, torrent};
 use proptest::prelude::*;
-use shoal_storage::{Access, FileStatus, Options};
+use shoal_metainfo::Bitfield;
+use shoal_storage::{Access, FileStatus, Options, StorageError};
 
 const FILES: [(&str, usize, Kind); 7] = [
     ("a", 200_000, Kind::Random),
@@ -330,4 +331,62 @@ fn report_tells_missing_short_and_unusable_files() {
         .map(|f| f.path.as_str())
         .collect();
     assert_eq!(touched, ["t/a", "t/b/zeros"]);
+}
+
+#[test]
+fn check_of_some_pieces_hashes_those_and_believes_the_rest() {
+    let (torrent, dir) = complete(1 << 14, 3);
+    let storage = torrent.open(dir.path(), Options::default());
+    let geometry = torrent.info.geometry;
+    let (mut wanted, mut rest) = (
+        Bitfield::none(geometry.pieces()),
+        Bitfield::none(geometry.pieces()),
+    );
+    for piece in geometry.all_pieces() {
+        match piece.get() % 5 < 2 {
+            true => wanted.insert(piece),
+            false => rest.insert(piece),
+        };
+    }
+    storage.trust(&rest);
+    let looked_at = AtomicU64::new(0);
+    let progress = |bytes| {
+        looked_at.fetch_max(bytes, Ordering::Relaxed);
+    };
+    let found = storage.check_some(&wanted, 3, &progress, &AtomicBool::new(false));
+    assert_eq!(found.unwrap(), wanted);
+    assert_eq!(looked_at.into_inner(), geometry.total());
+    let first = geometry.piece(0).unwrap();
+    let beside = storage.verified_beside(first);
+    assert!(beside.contains(&first));
+    let file = torrent.info.files[0].range();
+    let last = geometry.piece(beside.last().unwrap().get()).unwrap();
+    assert!(geometry.piece_begin(last) < file.end);
+}
+
+#[test]
+fn suspect_is_cleared_only_by_its_hash() {
+    let (torrent, dir) = complete(1 << 14, 4);
+    let storage = torrent.open(dir.path(), Options::default());
+    storage.trust(&Bitfield::all(torrent.info.geometry.pieces()));
+    let path = dir.path().join(&torrent.info.files[0].path);
+    let bytes = fs::read(&path).unwrap();
+    let mut suspects = storage.verified_beside(torrent.info.geometry.piece(0).unwrap());
+    let all = suspects.len();
+    assert!(all > 1);
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = storage.verify_again(&mut suspects).unwrap_err();
+    assert!(matches!(error, StorageError::Truncated(_)), "{error}");
+    let mut spoiled = bytes.clone();
+    *spoiled.last_mut().unwrap() ^= 1;
+    fs::write(&path, &spoiled).unwrap();
+    storage.prepare().unwrap();
+    for _ in 0..2 {
+        let error = storage.verify_again(&mut suspects).unwrap_err();
+        assert!(matches!(error, StorageError::Changed(_)), "{error}");
+    }
+    fs::write(&path, &bytes).unwrap();
+    storage.prepare().unwrap();
+    storage.verify_again(&mut suspects).unwrap();
+    assert!(suspects.is_empty());
 }

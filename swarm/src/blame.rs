@@ -106,8 +106,9 @@ impl Blame {
     /// attempt is kept, and [`Self::suspects`] names those involved.
     pub fn bad(&mut self, piece: PieceIndex, digests: Vec<Digest>) -> Option<Suspect> {
         let attempt = self.attempts.remove(&piece)?;
-        if let [sole] = attempt.senders[..] {
-            return Some(sole);
+        // A block that nobody sent was on the disk before: that may be the bad one.
+        if let ([sole], false) = (&attempt.senders[..], attempt.blocks.contains(&NOBODY)) {
+            return Some(*sole);
         }
         if digests.len() != attempt.blocks.len() || digests.len() > FAILED_BLOCKS_MAX {
             return None;
@@ -178,6 +179,19 @@ mod tests {
         let piece = receive(&mut blame, [7; 4]);
         assert_eq!(blame.bad(piece, DIGESTS.to_vec()), Some(suspect(7)));
         assert!(!blame.wants_digests(piece));
+    }
+
+    #[test]
+    fn sole_sender_is_not_guilty_of_blocks_that_were_there_before() {
+        let mut blame = Blame::default();
+        let piece = geometry().piece(3).unwrap();
+        for block in geometry().blocks(piece).skip(1) {
+            blame.received(block, 4, suspect(7));
+        }
+        let spoiled = [[9; 20], DIGESTS[1], DIGESTS[2], DIGESTS[3]];
+        assert_eq!(blame.bad(piece, spoiled.to_vec()), None);
+        receive(&mut blame, [8; 4]);
+        assert_eq!(blame.good(piece, &DIGESTS), []);
     }
 
     #[test]

@@ -145,6 +145,14 @@ pub enum Input {
         /// SHA-1 of each block in order, when `Verify` asked for them or the verdict is `Bad`.
         blocks: Vec<Digest>,
     },
+    /// Blocks of an unfinished piece are on the disk from an earlier run; nobody knows who sent
+    /// them. To be told before anyone is connected. Answered by `Verify` when it is all of them.
+    Resumed {
+        /// Which piece; nothing of it was asked for yet.
+        piece: PieceIndex,
+        /// The numbers of the blocks in it; others than the piece has are passed over.
+        blocks: Vec<usize>,
+    },
     /// Writing or reading failed: ask for nothing until [`Input::DiskRecovered`].
     DiskFailed,
     /// The disk works again.

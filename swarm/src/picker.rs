@@ -162,6 +162,38 @@ impl Picker {
         self.order.increase(piece, &mut self.rng);
     }
 
+    /// Blocks of a piece are there already, if nothing of it was asked for; true when it is all of
+    /// them: then it waits for its verdict.
+    pub fn resume(&mut self, piece: PieceIndex, blocks: &[usize]) -> bool {
+        let mut states = vec![BlockState::Free; self.geometry.block_count(piece)];
+        for &number in blocks {
+            if let Some(state) = states.get_mut(number) {
+                *state = BlockState::Received;
+            }
+        }
+        let is_free = |state: &&BlockState| **state == BlockState::Free;
+        let free = states.iter().filter(is_free).count();
+        if free == states.len() || !matches!(self.pieces[piece.index()], Piece::Missing) {
+            return false;
+        }
+        self.missing.remove(piece);
+        self.order.remove(piece);
+        if free == 0 {
+            self.pieces[piece.index()] = Piece::Verifying;
+            return true;
+        }
+        self.pieces[piece.index()] = Piece::InFlight(Box::new(InFlight {
+            free,
+            received: states.len() - free,
+            first_free: 0,
+            only: None,
+            blocks: states,
+        }));
+        self.partial.push(piece);
+        self.in_flight.push(piece);
+        false
+    }
+
     /// Chooses up to `count` blocks to ask `peer` for and marks them requested.
     ///
     /// Pieces already begun come first, then the rarest, each as one run of blocks. Among equally

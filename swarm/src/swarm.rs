@@ -140,6 +140,7 @@ impl Swarm {
                 verdict,
                 blocks,
             } => self.verified(now, piece, verdict, blocks),
+            Input::Resumed { piece, blocks } => self.resumed(piece, &blocks),
             Input::DiskFailed => self.disk_failed(now),
             Input::DiskRecovered => {
                 self.disk_failed = false;

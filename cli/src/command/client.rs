@@ -5,6 +5,7 @@
 
 mod view;
 
+use std::env;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -50,6 +51,9 @@ struct Config {
     torrent: Arc<Torrent>,
     port: u16,
     dir: PathBuf,
+    state_dir: Option<PathBuf>,
+    /// The system names no folder for that.
+    has_no_state: bool,
     exit_when_complete: bool,
     with_pieces: bool,
     /// Nobody is named who could know peers.
@@ -74,10 +78,18 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         use_trackers: !args.no_tracker,
         upload_bytes_per_s: args.max_upload.map(|rate| rate.0),
         download_bytes_per_s: args.max_download.map(|rate| rate.0),
+        method: args.storage,
+        allocation: args.allocation,
         ..TorrentConfig::default()
     };
     let has_tracker = !args.no_tracker && torrent.trackers().next().is_some();
+    let state_dir = match args.no_resume {
+        true => None,
+        false => config::state_folder(args.state_dir.as_deref(), |name| env::var_os(name)),
+    };
     let config = Config {
+        has_no_state: state_dir.is_none() && !args.no_resume,
+        state_dir,
         is_alone: !has_tracker && args.peers.is_empty(),
         torrent,
         port: args.port,
@@ -96,7 +108,11 @@ async fn serve(
     torrent_config: TorrentConfig,
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
-    let engine = Engine::start(EngineConfig::on_port(config.port)).map_err(ClientError::from)?;
+    let engine = Engine::start(EngineConfig {
+        state_dir: config.state_dir.clone(),
+        ..EngineConfig::on_port(config.port)
+    });
+    let engine = engine.map_err(ClientError::from)?;
     let port = engine.local_addrs().first().map_or(0, SocketAddr::port);
     let handle = match engine.add(Arc::clone(&config.torrent), torrent_config) {
         Ok(handle) => handle,
@@ -114,10 +130,16 @@ async fn serve(
     let mut view = View::new(config.mode, &config.torrent, config.with_pieces);
     let alone = "nobody is asked for peers: no tracker is used, and no --peer ADDRESS:PORT given; \
                  only who connects to us is served";
+    let forgetful = "neither XDG_STATE_HOME nor HOME names a folder, so nothing is remembered for \
+                     the next start; --state-dir DIR names one, --no-resume does without";
     let told = view
-        .started(port, &config.dir)
+        .started(port, &config.dir, client.handle.ways())
         .and_then(|()| match config.is_alone {
             true => view.warn(alone),
+            false => Ok(()),
+        })
+        .and_then(|()| match config.has_no_state {
+            true => view.warn(forgetful),
             false => Ok(()),
         });
     let end = match told {

@@ -247,7 +247,15 @@ impl Demo<'_> {
         let dir = self.folder.join(&folder);
         std::fs::create_dir_all(&dir).map_err(DemoError::io("make the folder", &dir))?;
         let (torrent, dir) = (torrent.display().to_string(), dir.display().to_string());
-        let line = ["client", &torrent, "0", "--dir", &dir, "--json"];
+        let line = [
+            "client",
+            &torrent,
+            "0",
+            "--dir",
+            &dir,
+            "--no-resume",
+            "--json",
+        ];
         Ok(self.family.start(name, line)?)
     }
 

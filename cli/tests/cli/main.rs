@@ -4,6 +4,7 @@ mod client;
 mod create;
 mod demo;
 mod files;
+mod resume;
 mod siege;
 mod support;
 mod terminal;

@@ -66,7 +66,8 @@ impl Folder {
         command
             .args(line)
             .current_dir(self.path())
-            .env("TMPDIR", self.path());
+            .env("TMPDIR", self.path())
+            .env("XDG_STATE_HOME", self.path());
         command.env_remove("SHOAL_LOG").stdin(Stdio::null());
         command
     }
@@ -174,17 +175,23 @@ impl Running {
     /// Waits for the next event of that name.
     #[track_caller]
     pub(crate) fn wait(&mut self, name: &str) -> Value {
+        self.wait_any(&[name])
+    }
+
+    /// Waits for the next event that has one of those names.
+    #[track_caller]
+    pub(crate) fn wait_any(&mut self, names: &[&str]) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
             match self
                 .events
                 .recv_timeout(until.saturating_duration_since(Instant::now()))
             {
-                Ok(event) if event["event"] == name => return event,
+                Ok(event) if names.iter().any(|&name| event["event"] == name) => return event,
                 Ok(_) => {}
                 Err(error) => {
                     self.child.kill().unwrap();
-                    panic!("no {name}: {error}; it said:\n{}", self.stderr());
+                    panic!("no {names:?}: {error}; it said:\n{}", self.stderr());
                 }
             }
         }

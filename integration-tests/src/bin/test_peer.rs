@@ -63,7 +63,7 @@ async fn tell(handle: Handle) {
     let mut events = handle.events();
     while let Some(event) = events.next().await {
         match event {
-            Event::Checked { have, pieces } => println!("checked {have}/{pieces}"),
+            Event::Checked { have, pieces, .. } => println!("checked {have}/{pieces}"),
             Event::Complete => println!("complete"),
             Event::DiskFailed(error) => println!("disk failed: {error}"),
             Event::DiskRecovered => println!("disk recovered"),

@@ -1,5 +1,7 @@
 //! What the disk threads need of storage, so that a failing disk can stand in for it in tests.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
 use shoal_storage::{Judged, Storage, StorageError};
@@ -16,6 +18,12 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError>;
     fn flush(&self) -> Result<(), StorageError>;
     fn trim(&self);
+    /// Opens every file anew at its next use.
+    fn forget_files(&self);
+    /// Verified pieces in the files of this piece.
+    fn verified_beside(&self, piece: PieceIndex) -> BTreeSet<PieceIndex>;
+    /// Takes out those that still are good.
+    fn verify_again(&self, suspects: &mut BTreeSet<PieceIndex>) -> Result<(), StorageError>;
 }
 
 impl Store for Storage {
@@ -45,5 +53,17 @@ impl Store for Storage {
 
     fn trim(&self) {
         Self::trim(self);
+    }
+
+    fn forget_files(&self) {
+        Self::forget_files(self);
+    }
+
+    fn verified_beside(&self, piece: PieceIndex) -> BTreeSet<PieceIndex> {
+        Self::verified_beside(self, piece)
+    }
+
+    fn verify_again(&self, suspects: &mut BTreeSet<PieceIndex>) -> Result<(), StorageError> {
+        Self::verify_again(self, suspects)
     }
 }

@@ -1,5 +1,6 @@
 //! Disk threads against real storage: order, bounds, answers.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -85,6 +86,20 @@ impl Store for Faulty {
     }
 
     fn trim(&self) {}
+
+    fn forget_files(&self) {}
+
+    fn verified_beside(&self, piece: PieceIndex) -> BTreeSet<PieceIndex> {
+        BTreeSet::from([piece])
+    }
+
+    fn verify_again(&self, suspects: &mut BTreeSet<PieceIndex>) -> Result<(), StorageError> {
+        while let Some(piece) = suspects.first().copied() {
+            self.did(format!("verify {piece} again"))?;
+            suspects.remove(&piece);
+        }
+        Ok(())
+    }
 }
 
 struct Bench {
@@ -97,7 +112,13 @@ struct Bench {
 fn bench(threads: usize, store: Faulty) -> Bench {
     let pool = Disk::start(threads).unwrap();
     let (store, notes) = (Arc::new(store), Arc::new(Mailbox::new()));
-    let disk = TorrentDisk::new(store.clone(), notes.clone(), pool.lanes().clone());
+    let disk = TorrentDisk::new(
+        store.clone(),
+        None,
+        None,
+        notes.clone(),
+        pool.lanes().clone(),
+    );
     Bench {
         store,
         notes,
@@ -272,7 +293,7 @@ fn block_that_cannot_be_read_is_told_and_forgotten() {
     outbox.serve(bench.block(1, 1)).unwrap();
     assert!(outbox.wants_read());
     bench.disk.read_for(outbox.clone());
-    let answers = bench.answers(3);
+    let answers = bench.answers(2);
     assert!(answers.iter().any(|answer| matches!(
         answer,
         Answer::Unserved {
@@ -281,6 +302,17 @@ fn block_that_cannot_be_read_is_told_and_forgotten() {
         }
     )));
     assert!(!outbox.wants_read(), "nothing is left to read");
+    assert!(bench.disk.is_unreadable());
+    // When the disk works again, what lies beside is hashed before anything is served.
+    bench.store.fails.store(false, Ordering::SeqCst);
+    let deed = Deed::Read {
+        block: bench.block(1, 0),
+    };
+    bench.push(1, vec![Job::Retry(deed)]);
+    assert!(matches!(bench.answers(1)[..], [Answer::Retried(Ok(()))]));
+    assert!(!bench.disk.is_unreadable());
+    let done = bench.store.done.lock().unwrap().clone();
+    assert!(done.contains(&"verify 1 again".to_owned()), "{done:?}");
     assert!(bench.store.injected.load(Ordering::SeqCst) > 0);
 }
 

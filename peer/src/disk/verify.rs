@@ -121,7 +121,18 @@ pub(super) fn answer(piece: PieceIndex, verdict: Verdict, blocks: Vec<Digest>) -
 
 impl TorrentDisk {
     fn verify(&self, pieces: &Pieces, answers: &mut Vec<Note>) {
-        for (piece, good) in self.store.verify_all(pieces.keys().copied().collect()) {
+        let judged = self.store.verify_all(pieces.keys().copied().collect());
+        if let Some(keeper) = &self.keeper {
+            // Recorded before it is told: what was told is known after the next start.
+            let with = |wanted: bool| {
+                let judged = judged.iter();
+                let pieces = judged.filter(move |(_, good)| *good == Ok(wanted));
+                pieces.map(|(piece, _)| *piece).collect::<Vec<_>>()
+            };
+            keeper.verified(&with(true));
+            keeper.forget(&with(false));
+        }
+        for (piece, good) in judged {
             let judged = good.and_then(|good| self.judge(piece, good, pieces[&piece]));
             let (verdict, blocks) = judged.unwrap_or_else(|error| {
                 let deed = Deed::Verify { piece };

@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
 use shoal_storage::StorageError;
+use shoal_storage::journal::Scope;
 use shoal_swarm::io::Verdict;
 
 use super::lane::Lane;
@@ -33,6 +34,11 @@ pub(super) enum ReadJob {
         disk: Arc<TorrentDisk>,
         outbox: Arc<Outbox>,
     },
+    Doubt {
+        disk: Arc<TorrentDisk>,
+        blocks: Vec<Block>,
+    },
+    Measure(Arc<TorrentDisk>),
     Trim(Arc<TorrentDisk>),
 }
 
@@ -94,7 +100,14 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
             Job::Verify { piece, digests } => verify.push((piece, digests)),
             Job::Retry(deed) => {
                 disk.write(std::mem::take(&mut writes), batch.epoch, answers);
-                answers.push(Note::Disk(Answer::Retried(disk.retry(&deed))));
+                if matches!(deed, Deed::Flush) {
+                    disk.lanes.syncs.push(Sync::Retry(disk.clone()));
+                    continue;
+                }
+                match disk.retry(&deed) {
+                    Ok(()) if disk.is_unreadable() => disk.judge_suspects(),
+                    answer => answers.push(Note::Disk(Answer::Retried(answer))),
+                }
             }
         }
     }
@@ -109,22 +122,30 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
     if let Some(left) = batch.flush
         && left.fetch_sub(1, Ordering::SeqCst) == 1
     {
-        disk.lanes.syncs.push(Sync(disk.clone()));
+        disk.lanes.syncs.push(Sync::Last(disk.clone()));
     }
 }
 
-/// Everything that was written is to become durable.
-pub(super) struct Sync(Arc<TorrentDisk>);
+/// Something for the syncing thread.
+pub(super) enum Sync {
+    /// Everything that was written is to become durable: nothing more is written.
+    Last(Arc<TorrentDisk>),
+    /// What is new is recorded for the next start, and made durable too, if `flush`.
+    Keep { disk: Arc<TorrentDisk>, flush: bool },
+    /// A flush has failed.
+    Retry(Arc<TorrentDisk>),
+}
 
 /// The life of the syncing thread.
 pub(super) fn sync_all(lane: &Lane<Sync>) {
-    while let Some(Sync(disk)) = lane.pop() {
-        let answer = catch_unwind(AssertUnwindSafe(|| disk.store.flush()));
-        let answer = match answer {
-            Ok(flushed) => Answer::Flushed(flushed),
-            Err(panic) => Answer::Panicked(panic_text(&*panic)),
+    while let Some(job) = lane.pop() {
+        let (Sync::Last(disk) | Sync::Keep { disk, .. } | Sync::Retry(disk)) = &job;
+        let work = AssertUnwindSafe(|| disk.sync(&job));
+        let mut answers = match catch_unwind(work) {
+            Ok(answers) => answers,
+            Err(panic) => vec![Note::Disk(Answer::Panicked(panic_text(&*panic)))],
         };
-        disk.answers.append(&mut vec![Note::Disk(answer)]);
+        disk.answers.append(&mut answers);
     }
 }
 
@@ -134,6 +155,19 @@ pub(super) fn read_all(lane: &Lane<ReadJob>) {
         match job {
             ReadJob::Trim(disk) => {
                 let _ = catch_unwind(AssertUnwindSafe(|| disk.store.trim()));
+            }
+            ReadJob::Measure(disk) => {
+                let found = shoal_storage::memory::now();
+                // Nothing panics while the lock is held; a poisoned one is whole.
+                *disk.memory.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            }
+            ReadJob::Doubt { disk, blocks } => {
+                let mut answers = Vec::new();
+                let work = AssertUnwindSafe(|| disk.look_at(&blocks, &mut answers));
+                if let Err(panic) = catch_unwind(work) {
+                    answers.push(Note::Disk(Answer::Panicked(panic_text(&*panic))));
+                }
+                disk.answers.append(&mut answers);
             }
             ReadJob::Fill { disk, outbox } => {
                 let mut answers = Vec::new();
@@ -153,6 +187,44 @@ pub(super) fn read_all(lane: &Lane<ReadJob>) {
 }
 
 impl TorrentDisk {
+    fn sync(&self, job: &Sync) -> Vec<Note> {
+        let keeper = self.keeper.as_ref();
+        let flush = |scope| {
+            let flush = || self.store.flush();
+            keeper.map_or_else(flush, |keeper| keeper.flush(scope, flush))
+        };
+        let mut answers = Vec::new();
+        match job {
+            Sync::Last(_) => {
+                answers.push(Answer::Flushed(flush(Scope::Closing)));
+            }
+            Sync::Keep { flush: false, .. } => {
+                self.is_kept.store(false, Ordering::SeqCst);
+                keeper.into_iter().for_each(|keeper| keeper.tick());
+            }
+            Sync::Keep { flush: true, .. } => {
+                self.is_kept.store(false, Ordering::SeqCst);
+                if let Err(error) = flush(Scope::Running) {
+                    let deed = Deed::Flush;
+                    answers.push(Answer::Failed { error, deed });
+                }
+            }
+            Sync::Retry(_) => answers.push(Answer::Retried(flush(Scope::Running))),
+        }
+        answers.extend(
+            keeper
+                .and_then(|keeper| keeper.trouble())
+                .map(Answer::Forgetful),
+        );
+        answers.into_iter().map(Note::Disk).collect()
+    }
+
+    /// Before blocks of these pieces are written.
+    fn before_write(&self, pieces: impl Iterator<Item = PieceIndex>) -> Result<(), StorageError> {
+        let keeper = self.keeper.as_ref();
+        keeper.map_or(Ok(()), |keeper| keeper.before_write(pieces))
+    }
+
     /// Writes the blocks, those that lie behind each other with one call. Of two for one place the
     /// later one stays.
     fn write(&self, mut writes: Vec<(Block, Bytes)>, epoch: u32, answers: &mut Vec<Note>) {
@@ -160,13 +232,19 @@ impl TorrentDisk {
         let follows = |(a, _): &(Block, _), (b, _): &(Block, _)| {
             a.piece() == b.piece() && a.begin() + a.length() == b.begin()
         };
+        let pieces = writes.chunk_by(|(a, _), (b, _)| a.piece() == b.piece());
+        let may = self.before_write(pieces.map(|blocks| blocks[0].0.piece()));
+        let mut written = Vec::with_capacity(writes.len());
         for run in writes.chunk_by(follows) {
             let Some((first, _)) = run.first() else {
                 continue;
             };
             let slices: Vec<&[u8]> = run.iter().map(|(_, data)| &**data).collect();
-            let written = self.store.write_run(first.piece(), first.begin(), &slices);
-            let Err(error) = written else { continue };
+            let write = || self.store.write_run(first.piece(), first.begin(), &slices);
+            let Err(error) = may.clone().and_then(|()| write()) else {
+                written.extend(run.iter().map(|(block, _)| *block));
+                continue;
+            };
             self.spoiled().insert(first.piece(), epoch);
             for (block, data) in run.iter().cloned() {
                 let error = error.clone();
@@ -174,19 +252,29 @@ impl TorrentDisk {
                 answers.push(Note::Disk(Answer::Failed { error, deed }));
             }
         }
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !written.is_empty()) {
+            keeper.wrote(written.into_iter());
+        }
     }
 
     fn retry(&self, deed: &Deed) -> Result<(), StorageError> {
-        self.store.prepare()?;
         match deed {
             Deed::Write { block, data } => {
+                self.store.prepare()?;
+                self.before_write([block.piece()].into_iter())?;
                 self.store.write_run(block.piece(), block.begin(), &[data])
             }
             Deed::Verify { piece } => {
+                self.store.prepare()?;
                 let judged = self.store.verify_all(vec![*piece]);
                 judged.into_iter().try_for_each(|(_, good)| good.map(drop))
             }
-            Deed::Read { block } => self.store.read(*block).map(drop),
+            Deed::Flush => Ok(()),
+            // Where nothing can be written, nothing needs to be made ready.
+            Deed::Read { block } => {
+                self.store.forget_files();
+                self.store.read(*block).map(drop)
+            }
         }
     }
 
@@ -196,12 +284,16 @@ impl TorrentDisk {
         let blocks = outbox.take_unread();
         let mut read = Vec::with_capacity(blocks.len());
         for block in blocks {
+            // Until all of a file is known to be as it was, no byte of it leaves.
+            if self.is_unreadable() {
+                failed += 1;
+                continue;
+            }
             match self.store.read(block) {
                 Ok(data) => read.push((block, data)),
                 Err(error) => {
                     failed += 1;
-                    let deed = Deed::Read { block };
-                    answers.push(Note::Disk(Answer::Failed { error, deed }));
+                    self.unreadable(block, error, answers);
                 }
             }
         }

@@ -10,22 +10,23 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use async_std::channel::Sender;
-use shoal_metainfo::Bitfield;
+use shoal_metainfo::Block;
+use shoal_storage::Storage;
 use shoal_swarm::Swarm;
 use shoal_swarm::io::{CandidateSource, Config, Input, PeerKey, Source};
 use shoal_tracker::announcer::{Announcer, Input as TrackerInput};
 use shoal_wire::{Extensions, Handshake};
 
-use super::Start;
 use super::inbox::Inbox;
 use super::links::Links;
+use super::{Here, Partial, Start};
 use crate::connection::{FromPeer, Surroundings};
 use crate::discovery::{Discovery, Identity};
 use crate::disk::{Job, TorrentDisk};
 use crate::error::Failure;
 use crate::event::Board;
 use crate::handle::{Command, State, TorrentSnapshot};
-use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, TICK};
+use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_BYTES, FLUSH_EVERY, MEASURE_EVERY, TICK};
 use crate::listen::Doors;
 use crate::mailbox::Mailbox;
 use crate::note::{Announced, Note};
@@ -53,6 +54,12 @@ pub(super) struct Live {
     trouble: Option<Trouble>,
     next_tick: Instant,
     next_trim: Instant,
+    next_flush: Instant,
+    /// When a look at the memory is no longer news.
+    next_measure: Instant,
+    /// Of unfinished pieces, from before.
+    blocks: Partial,
+    storage: Arc<Storage>,
     board: Arc<Board>,
     doors: Arc<Doors>,
     peers: Vec<SocketAddr>,
@@ -75,6 +82,10 @@ impl Surroundings for Shared {
         self.disk.read_for(outbox.clone());
     }
 
+    fn doubt(&self, blocks: Vec<Block>) {
+        self.disk.doubt(blocks);
+    }
+
     fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -95,8 +106,9 @@ impl Live {
         inbox: Inbox,
         arrivals: Arc<AtomicUsize>,
         disk: TorrentDisk,
-        have: Bitfield,
+        here: Here,
     ) -> Self {
+        let Here { have, blocks } = here;
         let now = Instant::now();
         let geometry = start.torrent.info.geometry;
         let config = Config {
@@ -133,6 +145,10 @@ impl Live {
             trouble: None,
             next_tick: now + TICK,
             next_trim: now + DISK_TRIM,
+            next_flush: now,
+            next_measure: now,
+            blocks,
+            storage: start.opened.storage,
             board: start.board,
             doors: start.doors,
             peers: start.config.peers,
@@ -150,7 +166,8 @@ impl Live {
         } else {
             State::Failed
         };
-        self.board.keep(self.snapshot(state));
+        let last = self.snapshot(state);
+        self.board.keep(last);
         let Self {
             links,
             tasks,
@@ -170,6 +187,9 @@ impl Live {
         let mut notes = Vec::new();
         let addresses = std::mem::take(&mut self.peers);
         let source = CandidateSource::User;
+        for (piece, blocks) in std::mem::take(&mut self.blocks) {
+            self.tell(Instant::now(), Input::Resumed { piece, blocks });
+        }
         self.tell(Instant::now(), Input::Candidates { source, addresses });
         loop {
             let now = Instant::now();
@@ -306,11 +326,23 @@ impl Live {
             self.next_tick = now + TICK;
             self.links.judge(now);
             self.hand_on_jobs(|jobs| !jobs.is_empty());
+            self.remember(now);
         }
         if self.next_trim <= now {
             self.next_trim = now + DISK_TRIM;
             self.shared.disk.trim();
         }
+    }
+
+    /// Has the journal kept, and what was written made durable from time to time.
+    fn remember(&mut self, now: Instant) {
+        let unflushed = self.shared.disk.unflushed();
+        let is_due = unflushed >= FLUSH_BYTES || (unflushed > 0 && self.next_flush <= now);
+        if is_due || unflushed == 0 {
+            self.next_flush = now + FLUSH_EVERY;
+        }
+        // What failed once is tried again by itself.
+        self.shared.disk.keep(is_due && self.trouble.is_none());
     }
 
     /// One fact to the swarm, and all that it wants done for it.
@@ -321,7 +353,12 @@ impl Live {
         }
     }
 
-    fn snapshot(&self, state: State) -> TorrentSnapshot {
+    fn snapshot(&mut self, state: State) -> TorrentSnapshot {
+        let now = Instant::now();
+        if self.next_measure <= now {
+            self.next_measure = now + MEASURE_EVERY;
+            self.shared.disk.measure();
+        }
         TorrentSnapshot {
             state,
             swarm: self.swarm.snapshot(Instant::now()),
@@ -331,6 +368,9 @@ impl Live {
                 .map(Discovery::status)
                 .unwrap_or_default(),
             external_ip: self.discovery.as_ref().and_then(Discovery::external_ip),
+            ways: self.storage.ways(),
+            usage: self.storage.usage(),
+            memory: self.shared.disk.memory(),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn engine() -> Engine {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         disk_threads: 2,
         check_threads: 1,
+        ..EngineConfig::default()
     })
     .unwrap()
 }

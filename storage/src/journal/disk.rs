@@ -83,6 +83,18 @@ pub trait Files {
     fn shown(&self, file: u32) -> PathBuf;
 }
 
+/// The folder in `state` for the journals of torrents whose content lies in `data`, which is there.
+/// Another folder with the same torrent has journals of its own.
+///
+/// # Errors
+/// What the system says of `data`.
+pub fn folder_for(state: &Path, data: &Path) -> io::Result<PathBuf> {
+    let data = fs::canonicalize(data)?;
+    let name = shoal_hashing::sha1(data.as_os_str().as_encoded_bytes());
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(state.join(name))
+}
+
 /// A folder of the system.
 #[derive(Debug)]
 pub struct StateFolder {

@@ -252,6 +252,16 @@ impl Swarm {
         }
     }
 
+    /// Blocks are there from an earlier run. [`Blame`](crate::blame::Blame) knows no sender of
+    /// them, so if the piece is bad, nobody is guilty because he alone sent the others.
+    pub(super) fn resumed(&mut self, piece: PieceIndex, blocks: &[usize]) {
+        let known = self.picker.geometry().piece(piece.get()).is_some();
+        if known && self.picker.resume(piece, blocks) {
+            let digests = self.blame.wants_digests(piece);
+            self.outputs.push_back(Output::Verify { piece, digests });
+        }
+    }
+
     /// The disk's answer to `Verify`.
     pub(super) fn verified(
         &mut self,

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use shoal_metainfo::Torrent;
 use shoal_peer::{Event, State, TorrentSnapshot};
-use shoal_swarm::io::{Event as SwarmEvent, Snapshot};
+use shoal_storage::Ways;
+use shoal_swarm::io::Event as SwarmEvent;
 
 use crate::render::line::Line;
 use crate::render::text::Printable;
@@ -49,6 +50,7 @@ enum Told<'a> {
         pieces: u32,
         piece_length: u32,
         files: usize,
+        storage: String,
     },
     Checking {
         bytes: u64,
@@ -59,6 +61,8 @@ enum Told<'a> {
         pieces: u32,
         bytes_have: u64,
         bytes_total: u64,
+        bytes_checked: u64,
+        bytes_partial: u64,
     },
     FileTooLong {
         path: String,
@@ -110,11 +114,31 @@ struct Progress {
     eta_s: Option<u64>,
     peers: usize,
     seeds: usize,
+    /// Of the process.
+    memory: Option<Kinds>,
+    /// Accesses to mapped bytes that failed.
+    faults: u64,
+}
+
+/// Memory by kind, bytes.
+#[derive(Debug, Serialize)]
+struct Kinds {
+    anonymous: u64,
+    clean_file: u64,
+    dirty_file: u64,
 }
 
 impl Progress {
-    fn new(swarm: &Snapshot) -> Self {
+    fn new(snapshot: &TorrentSnapshot) -> Self {
+        let swarm = &snapshot.swarm;
+        let memory = snapshot.memory.map(|memory| Kinds {
+            anonymous: memory.anonymous,
+            clean_file: memory.clean_file,
+            dirty_file: memory.dirty_file,
+        });
         Self {
+            memory,
+            faults: shoal_storage::faults(),
             have: swarm.pieces_have,
             pieces: swarm.pieces,
             bytes_have: swarm.bytes_have,
@@ -187,7 +211,7 @@ impl View {
         self.mode == Mode::Live
     }
 
-    pub(super) fn started(&self, port: u16, dir: &Path) -> io::Result<()> {
+    pub(super) fn started(&self, port: u16, dir: &Path, ways: Ways) -> io::Result<()> {
         let info = &self.torrent.info;
         let dir = dir.display().to_string();
         if self.mode == Mode::Json {
@@ -200,6 +224,7 @@ impl View {
                 pieces: info.geometry.pieces(),
                 piece_length: info.geometry.full_piece_length(),
                 files: info.files.len(),
+                storage: ways.to_string(),
             });
         }
         let (name, size) = (Printable(&info.name), Bytes(info.geometry.total()));
@@ -213,7 +238,7 @@ impl View {
         if matches!(snapshot.state, State::Checking { .. }) {
             return Ok(());
         }
-        let state = Progress::new(&snapshot.swarm);
+        let state = Progress::new(snapshot);
         if self.mode == Mode::Json {
             return json::emit(&Told::Progress { state });
         }
@@ -229,7 +254,10 @@ impl View {
     ) -> io::Result<()> {
         match event {
             Event::Checking { done, total } => self.checking(*done, *total),
-            Event::Checked { have, pieces } => self.checked(*have, *pieces, snapshot),
+            Event::Checked { .. } => self.checked(event, snapshot),
+            Event::NotRemembered { error } => self.warn(&format!(
+                "{error}; what is here is not remembered, so the next start checks it"
+            )),
             Event::Swarm(event) => self.swarm_event(event),
             Event::TrackerAnswered {
                 url,
@@ -270,12 +298,16 @@ impl View {
         json::emit(&Told::Checking { bytes, bytes_total })
     }
 
-    fn checked(
-        &self,
-        have: u32,
-        pieces: u32,
-        snapshot: Option<&TorrentSnapshot>,
-    ) -> io::Result<()> {
+    fn checked(&self, event: &Event, snapshot: Option<&TorrentSnapshot>) -> io::Result<()> {
+        let Event::Checked {
+            have,
+            pieces,
+            bytes_checked,
+            bytes_partial,
+        } = *event
+        else {
+            return Ok(());
+        };
         let bytes_total = self.torrent.info.geometry.total();
         if self.mode == Mode::Json {
             return json::emit(&Told::Checked {
@@ -283,9 +315,16 @@ impl View {
                 pieces,
                 bytes_have: snapshot.map_or(0, |snapshot| snapshot.swarm.bytes_have),
                 bytes_total,
+                bytes_checked,
+                bytes_partial,
             });
         }
-        render::say(format_args!("checked: {have} of {pieces} pieces are here"))
+        match bytes_checked {
+            0 if have > 0 => render::say(format_args!(
+                "{have} of {pieces} pieces are here, as they were left"
+            )),
+            _ => render::say(format_args!("checked: {have} of {pieces} pieces are here")),
+        }
     }
 
     fn swarm_event(&self, event: &SwarmEvent) -> io::Result<()> {
@@ -423,7 +462,7 @@ impl View {
         snapshot: Option<&TorrentSnapshot>,
         complete: bool,
     ) -> io::Result<()> {
-        let state = snapshot.map(|snapshot| Progress::new(&snapshot.swarm));
+        let state = snapshot.map(Progress::new);
         if self.mode == Mode::Json {
             return json::emit(&Told::Stopped { complete, state });
         }

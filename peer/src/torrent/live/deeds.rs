@@ -40,6 +40,8 @@ impl Live {
             Output::WantPeers => self.tell_trackers(now, TrackerInput::WantPeers),
             Output::Event(SwarmEvent::Complete) => {
                 self.board.post(Event::Complete);
+                // All of it is to be durable soon.
+                self.next_flush = now;
                 self.tell_trackers(now, TrackerInput::Completed);
             }
             Output::Event(event) => self.board.post(Event::Swarm(event)),

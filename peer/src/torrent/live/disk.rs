@@ -2,7 +2,8 @@
 //!
 //! A failed disk ends nothing: the swarm asks for no more blocks, what failed is tried again every
 //! few seconds, and when that goes well the swarm goes on. A piece with a write that failed is
-//! fetched again. Only a file that vanished or shrank while it was written ends the torrent.
+//! fetched again; after a read that failed, nothing is served until its file has been checked. Only
+//! a file that vanished or shrank while it was written ends the torrent.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,9 +53,15 @@ impl Live {
             // What was verified in that file is lost with it: only a new check tells what is left.
             Answer::Failed {
                 error,
-                deed: Deed::Write { .. } | Deed::Verify { .. },
+                deed: Deed::Write { .. } | Deed::Verify { .. } | Deed::Flush,
             } if error.is_absence() => return Err(Failure::Storage(error)),
             Answer::Failed { error, deed } => self.disk_failed(now, error, deed),
+            // Something else could not be read meanwhile.
+            Answer::Retried(Ok(())) if self.shared.disk.is_unreadable() => {
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.retry_at = Some(now + DISK_RETRY);
+                }
+            }
             Answer::Retried(Ok(())) => {
                 self.trouble = None;
                 self.shared.disk.recovered();
@@ -67,6 +74,7 @@ impl Live {
                     trouble.retry_at = Some(now + DISK_RETRY);
                 }
             }
+            Answer::Forgetful(error) => self.board.post(Event::NotRemembered { error }),
             // Only for waking up.
             Answer::Room | Answer::Flushed(_) => {}
             Answer::Panicked(text) => return Err(Failure::Panicked { text }),

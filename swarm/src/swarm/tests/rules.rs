@@ -539,3 +539,38 @@ fn banned_peer_is_not_let_in_again() {
     assert_eq!(closed(&outputs), [(OTHER, CloseReason::Banned)]);
     assert_eq!(stage.swarm.snapshot(stage.now).wasted, 65_536);
 }
+
+#[test]
+fn blocks_of_an_earlier_run_are_not_asked_for_again() {
+    let mut stage = Stage::leecher();
+    let resumed = |index: u32, blocks: &[usize]| Input::Resumed {
+        piece: piece(index),
+        blocks: blocks.to_vec(),
+    };
+    // What a swarm says first.
+    stage.handle(Input::Timeout);
+    assert!(stage.handle(resumed(1, &[0, 2, 99])).is_empty());
+    assert!(stage.handle(resumed(2, &[])).is_empty());
+    let whole = stage.handle(resumed(3, &[0, 1, 2, 3]));
+    let verify = Output::Verify {
+        piece: piece(3),
+        digests: false,
+    };
+    assert_eq!(whole, [verify]);
+    assert!(stage.handle(resumed(3, &[0])).is_empty(), "it is known");
+    stage.connect(KEY, 2, Extensions::OURS);
+    let outputs = stage.say([Message::HaveAll, Message::Unchoke]);
+    let mut asked = requests(&outputs, KEY);
+    while let Some(&next) = asked.last() {
+        assert!(![block(1, 0), block(1, 2)].contains(&next) && next.piece() != piece(3));
+        let came = asked.remove(0);
+        asked.extend(requests(&stage.say([block_message(came)]), KEY));
+    }
+    let good = |index| Input::Verified {
+        piece: piece(index),
+        verdict: Verdict::Good,
+        blocks: Vec::new(),
+    };
+    (0..4).for_each(|index| drop(stage.handle(good(index))));
+    assert!(stage.swarm.is_complete());
+}
