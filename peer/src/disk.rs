@@ -14,7 +14,6 @@
 pub(crate) mod keeper;
 pub(crate) mod lane;
 pub(crate) mod store;
-mod suspects;
 mod verify;
 mod work;
 
@@ -117,8 +116,8 @@ pub(crate) struct TorrentDisk {
     /// Pieces with a write that failed, and the epoch of that write. Until the next epoch their
     /// hash, whatever it is, says nothing of any peer.
     spoiled: Mutex<HashMap<PieceIndex, u32>>,
-    /// Pieces of files that could not be read.
-    suspects: suspects::Suspects,
+    /// It is stopped: nothing long is begun or gone on with.
+    is_ending: AtomicBool,
     keeper: Option<Arc<Keeper>>,
     /// The syncing thread has something to do for it.
     is_kept: AtomicBool,
@@ -251,7 +250,7 @@ impl TorrentDisk {
             waits: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
             spoiled: Mutex::default(),
-            suspects: suspects::Suspects::default(),
+            is_ending: AtomicBool::new(false),
         }
     }
 
@@ -305,7 +304,7 @@ impl TorrentDisk {
         });
     }
 
-    /// Looks for the one of these blocks that could not be read while it was sent.
+    /// One of these blocks could not be read while it was sent.
     pub(crate) fn doubt(self: &Arc<Self>, blocks: Vec<Block>) {
         self.lanes.readers.push(work::ReadJob::Doubt {
             disk: self.clone(),
@@ -313,18 +312,15 @@ impl TorrentDisk {
         });
     }
 
-    /// Whether nothing is served, because some of it could not be read.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        self.suspects.are_there()
-    }
-
     /// Unmaps what nobody used for a while, some time.
     pub(crate) fn trim(self: &Arc<Self>) {
         self.lanes.readers.push(work::ReadJob::Trim(self.clone()));
     }
 
-    /// Makes everything durable that was pushed before; answered by [`Answer::Flushed`].
+    /// Makes everything durable that was pushed before; answered by [`Answer::Flushed`]. Nothing
+    /// is pushed after it.
     pub(crate) fn flush(self: &Arc<Self>) {
+        self.is_ending.store(true, Ordering::SeqCst);
         let left = Arc::new(AtomicUsize::new(self.writers()));
         for lane in &self.lanes.writers {
             lane.push(work::Batch::flush(self.clone(), left.clone()));

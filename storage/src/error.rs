@@ -158,6 +158,12 @@ impl StorageError {
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Truncated(_))
     }
+
+    /// Whether bytes that were there may come back as others.
+    pub(crate) fn casts_doubt(&self) -> bool {
+        use StorageError::{Changed, Io, NotAFile};
+        self.is_absence() || matches!(self, Changed(_) | Io(_) | NotAFile(_))
+    }
 }
 
 /// A fault in the making: everything but the cause.

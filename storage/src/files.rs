@@ -3,7 +3,7 @@
 //! Promise: at most [`FILES_OPEN_MAX`] descriptors are kept, however many files there are; room
 //! for a file is reserved before it is mapped for writing, so that a full disk is an error of a
 //! call and not a fault; nothing is ever cut or removed. A file that vanished or shrank stays an
-//! error until [`Files::forget`], for what was verified in it is lost. Knows nothing of pieces.
+//! error until [`Files::accept`], for what was verified in it is lost. Knows nothing of pieces.
 
 mod bytes;
 
@@ -31,6 +31,7 @@ pub(crate) struct Files {
     allocation: Allocation,
     states: Box<[State]>,
     open: Mutex<Open>,
+    open_max: usize,
     dirty: Mutex<Unsynced>,
 }
 
@@ -68,6 +69,12 @@ struct State {
     /// Even: as it was found. Odd: room for all of it is reserved. Every change makes it larger.
     version: AtomicU32,
     dirty: AtomicBool,
+    /// It vanished, shrank or was replaced: it is not used until its pieces were looked at again.
+    lost: AtomicBool,
+    /// The piece that was bad when it was looked at last.
+    bad_piece: AtomicU32,
+    /// Which file it was when it was opened first: device and inode.
+    known: Mutex<Option<(u64, u64)>>,
     allocating: Mutex<()>,
 }
 
@@ -118,6 +125,7 @@ impl Files {
             allocation,
             states,
             open: Mutex::default(),
+            open_max: open_max(),
             dirty: Mutex::default(),
         }
     }
@@ -148,10 +156,88 @@ impl Files {
         drop(files);
     }
 
-    /// Starts over: what is on the disk may have changed in any way.
+    /// Starts over: what is on the disk may have changed in any way, and will be checked.
     pub(crate) fn forget(&self) {
+        self.reopen();
+        (0u32..)
+            .zip(&self.states)
+            .for_each(|(file, _)| self.accept(file));
+    }
+
+    /// Opens and allocates everything anew. What was lost stays so.
+    pub(crate) fn reopen(&self) {
         self.states.iter().for_each(State::start_over);
         self.trim();
+    }
+
+    /// Takes a file out of use, because what was verified in it is not there any more.
+    pub(crate) fn lose(&self, file: u32) {
+        self.states[file as usize]
+            .lost
+            .store(true, Ordering::Release);
+        self.suspect(file);
+    }
+
+    /// Takes a file as it will be found next.
+    pub(crate) fn accept(&self, file: u32) {
+        let state = &self.states[file as usize];
+        *lock(&state.known) = None;
+        state.lost.store(false, Ordering::Release);
+    }
+
+    /// The piece that kept a lost file out of use the last time; 0 at first.
+    pub(crate) fn bad_piece(&self, file: u32) -> u32 {
+        self.states[file as usize].bad_piece.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_bad_piece(&self, file: u32, piece: u32) {
+        let state = &self.states[file as usize];
+        state.bad_piece.store(piece, Ordering::Relaxed);
+    }
+
+    /// The files that are out of use.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = u32> {
+        let numbered = (0u32..).zip(&self.states);
+        numbered.filter_map(|(file, state)| state.lost.load(Ordering::Acquire).then_some(file))
+    }
+
+    /// Looks whether a file that was there once is still that, and whole.
+    pub(crate) fn examine(&self, file: u32) {
+        if !self.is_known(file) {
+            return;
+        }
+        match self.open_regular(file, OFlags::RDONLY) {
+            Ok((_, stat)) if length_of(&stat) < self.length(file) => self.lose(file),
+            // Loses it when it is another.
+            Ok((_, stat)) => drop(self.recognize(file, &stat, || self.at(file, Operation::Open))),
+            Err(StorageError::Gone(_)) => self.lose(file),
+            Err(_) => {}
+        }
+    }
+
+    /// Whether it was there once.
+    fn is_known(&self, file: u32) -> bool {
+        lock(&self.states[file as usize].known).is_some()
+    }
+
+    /// That the file is the one it was.
+    fn recognize(
+        &self,
+        file: u32,
+        stat: &Stat,
+        at: impl FnOnce() -> At,
+    ) -> Result<(), StorageError> {
+        let found = (stat.st_dev, stat.st_ino);
+        let state = &self.states[file as usize];
+        let same = *lock(&state.known).get_or_insert(found) == found;
+        if same && !state.lost.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.lose(file);
+        if length_of(stat) < self.length(file) {
+            return Err(at().truncated());
+        }
+        Err(at().changed())
     }
 
     /// Takes the file's windows out of use after it was found changed.
@@ -183,7 +269,12 @@ impl Files {
         } else {
             OFlags::RDONLY
         };
-        let fd = self.open_regular(file, flags)?.0;
+        let (fd, stat) = self.open_regular(file, flags).inspect_err(|error| {
+            if matches!(error, StorageError::Gone(_)) && self.is_known(file) {
+                self.lose(file);
+            }
+        })?;
+        self.recognize(file, &stat, || self.at(file, Operation::Open))?;
         Ok(self.keep(file, writable, fd))
     }
 
@@ -191,7 +282,7 @@ impl Files {
         let fd = Arc::new(fd);
         let mut open = lock(&self.open);
         let mut closed = None;
-        if open.files.len() >= FILES_OPEN_MAX {
+        if open.files.len() >= self.open_max {
             let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used);
             let oldest = oldest.map(|(&key, _)| key);
             closed = oldest.and_then(|key| open.files.remove(&key));
@@ -211,10 +302,15 @@ impl Files {
             Operation::Open
         };
         let at = || self.at(file, operation);
-        let fd = self
-            .folder
-            .open_file(path, flags)
-            .map_err(|errno| at().failed(errno))?;
+        let open = || self.folder.open_file(path, flags);
+        let fd = match open() {
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.trim();
+                open()
+            }
+            answer => answer,
+        };
+        let fd = fd.map_err(|errno| at().failed(errno))?;
         let stat = rustix::fs::fstat(&fd).map_err(|errno| at().failed(errno))?;
         if is_regular(&stat) {
             Ok((fd, stat))
@@ -226,6 +322,10 @@ impl Files {
     /// Opens a file for writing, and makes it and the folders above it when they are missing.
     pub(crate) fn create(&self, file: u32) -> Result<(OwnedFd, Stat), StorageError> {
         match self.open_regular(file, OFlags::RDWR) {
+            Err(StorageError::Gone(fault)) if self.is_known(file) => {
+                self.lose(file);
+                return Err(StorageError::Gone(fault));
+            }
             Err(StorageError::Gone(_)) => {}
             answer => return answer,
         }
@@ -283,6 +383,7 @@ impl Files {
             return Ok(version);
         }
         let (fd, stat) = self.create(file)?;
+        self.recognize(file, &stat, || self.at(file, Operation::Open))?;
         let length = self.length(file);
         let at = || self.at(file, Operation::Allocate).span(0..length);
         let reserved = self.allocation == Allocation::Full
@@ -341,7 +442,8 @@ impl Files {
                     .map_err(|errno| self.at(file, Operation::Flush).failed(errno))?;
                 self.check_in_place(file, &fd)
             });
-            if !matches!(synced, Ok(()) | Err(StorageError::Gone(_))) {
+            use StorageError::{Changed, Gone};
+            if !matches!(synced, Ok(()) | Err(Gone(_) | Changed(_))) {
                 return synced;
             }
             unsynced.written.pop();
@@ -365,8 +467,8 @@ impl Files {
         if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino) {
             return Ok(());
         }
-        self.suspect(file);
-        Err(at().gone())
+        self.lose(file);
+        Err(at().changed())
     }
 
     /// Every folder above these files, relative, the chosen folder as the empty path.
@@ -414,6 +516,13 @@ impl Files {
         };
         Ok(Extent { length, data })
     }
+}
+
+/// A quarter of what the process may have; the rest is for peers.
+fn open_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let quarter = limit.and_then(|limit| usize::try_from(limit / 4).ok());
+    quarter.map_or(FILES_OPEN_MAX, |quarter| quarter.clamp(1, FILES_OPEN_MAX))
 }
 
 /// What is known of a file without reading it.

@@ -7,6 +7,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use shoal_hashing::{Digest, Hasher, hash_pieces};
@@ -132,14 +133,16 @@ impl Storage {
     }
 
     /// Makes the folders and the files of no bytes, and checks that every file can be written or
-    /// made. Also starts over after files were changed by others: what vanished is made again.
+    /// made. Also goes on after files were changed by others, as [`Self::recover`]: what vanished
+    /// is made again when nothing that was verified is lost with it.
     ///
     /// # Errors
     /// [`StorageError`] about the first file that something is in the way of.
     pub fn prepare(&self) -> Result<(), StorageError> {
         let files = &self.content.files;
         self.check_access(|| files.at(0, Operation::Create))?;
-        files.forget();
+        files.reopen();
+        self.recover(&AtomicBool::new(false))?;
         let mut folder = None;
         for (number, entry) in self.files_on_disk() {
             if files.try_open(number)?.is_some() {
@@ -155,11 +158,6 @@ impl Storage {
             }
         }
         Ok(())
-    }
-
-    /// Opens every file anew at its next use: others may have replaced it.
-    pub fn forget_files(&self) {
-        self.content.files.forget();
     }
 
     /// By which ways bytes get to and from the files.
@@ -231,9 +229,20 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`]; [`Gone`](StorageError::Gone) or [`Truncated`](StorageError::Truncated)
-    /// where the bytes are not on the disk.
+    /// where the bytes are not on the disk. When that was a verified piece, its files are out of
+    /// use until [`Self::recover`].
     pub fn read(&self, block: Block) -> Result<Bytes, StorageError> {
         let held = self.pieces.read(block.piece());
+        let bytes = self.read_held(block, &held);
+        let is_doubtful = |error: &StorageError| held.verified() && error.casts_doubt();
+        bytes.inspect_err(|error| {
+            if is_doubtful(error) {
+                self.lose(block);
+            }
+        })
+    }
+
+    fn read_held(&self, block: Block, held: &Reading<'_>) -> Result<Bytes, StorageError> {
         let range = self.range(block);
         if held.verified()
             && let Some(span) = self.layout.spans(range.clone()).next()
@@ -243,10 +252,10 @@ impl Storage {
             // What lies behind this piece may be about to be written, and is left alone.
             let ahead = self.piece_range(block.piece()).end - range.start;
             let bytes = offset..offset + span.length;
-            return self.content.lend(file, bytes, offset + ahead, &held);
+            return self.content.lend(file, bytes, offset + ahead, held);
         }
         let mut copy = Vec::with_capacity(block.length() as usize);
-        self.for_each_slice(range, &held, |slice| copy.extend_from_slice(slice))?;
+        self.for_each_slice(range, held, |slice| copy.extend_from_slice(slice))?;
         Ok(copy.into())
     }
 
@@ -349,7 +358,7 @@ impl Storage {
         begin..begin + u64::from(self.info.geometry.piece_length(piece))
     }
 
-    fn range(&self, block: Block) -> Range<u64> {
+    pub(crate) fn range(&self, block: Block) -> Range<u64> {
         let begin = self.info.geometry.piece_begin(block.piece()) + u64::from(block.begin());
         begin..begin + u64::from(block.length())
     }
@@ -407,7 +416,7 @@ impl<'a> Slices<'a> {
 }
 
 /// A span of one piece, for slices.
-fn length(span: Span) -> usize {
+pub(crate) fn length(span: Span) -> usize {
     usize::try_from(span.length).expect("a piece fits in memory")
 }
 

@@ -356,37 +356,33 @@ fn check_of_some_pieces_hashes_those_and_believes_the_rest() {
     let found = storage.check_some(&wanted, 3, &progress, &AtomicBool::new(false));
     assert_eq!(found.unwrap(), wanted);
     assert_eq!(looked_at.into_inner(), geometry.total());
-    let first = geometry.piece(0).unwrap();
-    let beside = storage.verified_beside(first);
-    assert!(beside.contains(&first));
-    let file = torrent.info.files[0].range();
-    let last = geometry.piece(beside.last().unwrap().get()).unwrap();
-    assert!(geometry.piece_begin(last) < file.end);
 }
 
 #[test]
-fn suspect_is_cleared_only_by_its_hash() {
+fn doubted_file_is_read_only_after_its_verified_pieces_were_hashed() {
     let (torrent, dir) = complete(1 << 14, 4);
     let storage = torrent.open(dir.path(), Options::default());
     storage.trust(&Bitfield::all(torrent.info.geometry.pieces()));
+    let block = torrent.blocks()[0];
     let path = dir.path().join(&torrent.info.files[0].path);
     let bytes = fs::read(&path).unwrap();
-    let mut suspects = storage.verified_beside(torrent.info.geometry.piece(0).unwrap());
-    let all = suspects.len();
-    assert!(all > 1);
-    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let error = storage.verify_again(&mut suspects).unwrap_err();
-    assert!(matches!(error, StorageError::Truncated(_)), "{error}");
+    let never = AtomicBool::new(false);
+    let is_changed = |error| matches!(error, StorageError::Changed(_));
+    assert!(!storage.is_lost());
+    assert!(is_changed(storage.doubt(block)));
     let mut spoiled = bytes.clone();
     *spoiled.last_mut().unwrap() ^= 1;
     fs::write(&path, &spoiled).unwrap();
-    storage.prepare().unwrap();
     for _ in 0..2 {
-        let error = storage.verify_again(&mut suspects).unwrap_err();
-        assert!(matches!(error, StorageError::Changed(_)), "{error}");
+        assert!(storage.is_lost());
+        assert!(is_changed(storage.recover(&never).unwrap_err()));
+        assert!(is_changed(storage.read(block).unwrap_err()));
     }
     fs::write(&path, &bytes).unwrap();
-    storage.prepare().unwrap();
-    storage.verify_again(&mut suspects).unwrap();
-    assert!(suspects.is_empty());
+    // Stopped meanwhile: it stays out of use.
+    storage.recover(&AtomicBool::new(true)).unwrap();
+    assert!(is_changed(storage.read(block).unwrap_err()));
+    storage.recover(&never).unwrap();
+    assert!(!storage.is_lost());
+    assert_eq!(storage.read(block).unwrap(), torrent.bytes(block));
 }

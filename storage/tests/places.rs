@@ -200,6 +200,51 @@ fn file_deleted_or_cut_under_a_download_is_an_error_until_prepared_again() {
 }
 
 #[test]
+fn file_that_was_replaced_is_out_of_use_until_its_verified_pieces_are_good() {
+    let (torrent, dir) = (two_files(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("t/a");
+    let block = torrent.blocks()[0];
+    let replace = |bytes: &[u8]| {
+        fs::write(dir.path().join("other"), bytes).unwrap();
+        fs::rename(dir.path().join("other"), &path).unwrap();
+    };
+    for others in [vec![1; 40_000], torrent.content[..39_999].to_vec()] {
+        let storage = torrent.open(dir.path(), Options::default());
+        torrent.write_all(&storage);
+        let whole = fs::read(&path).unwrap();
+        replace(&others);
+        storage.trim();
+        for _ in 0..2 {
+            assert!(storage.read(block).is_err(), "bytes of another file");
+            assert!(storage.prepare().is_err());
+            assert!(storage.recover(&AtomicBool::new(false)).is_err());
+        }
+        assert_eq!(fs::read(&path).unwrap(), others, "it was touched");
+        // One with a piece that nobody lost is in use all the time.
+        assert!(storage.read(*torrent.blocks().last().unwrap()).is_ok());
+        replace(&whole);
+        storage.recover(&AtomicBool::new(false)).unwrap();
+        assert_eq!(storage.read(block).unwrap(), torrent.bytes(block));
+        storage.prepare().unwrap();
+        fs::remove_dir_all(dir.path().join("t")).unwrap();
+    }
+}
+
+#[test]
+fn file_that_vanished_is_made_again_when_nothing_in_it_was_verified() {
+    let (torrent, dir) = (two_files(), tempfile::tempdir().unwrap());
+    let storage = torrent.open(dir.path(), Options::default());
+    storage.prepare().unwrap();
+    torrent.write_piece(&storage, torrent.piece(0));
+    fs::remove_file(dir.path().join("t/a")).unwrap();
+    let block = torrent.blocks()[0];
+    assert!(storage.write(block, torrent.bytes(block)).is_err());
+    storage.prepare().unwrap();
+    torrent.write_all(&storage);
+    torrent.assert_on_disk(dir.path());
+}
+
+#[test]
 fn deleted_file_whose_descriptor_is_open_still_is_gone() {
     let torrent = torrent(&[("a", 1 << 18, Kind::Random)], 1 << 16, 2);
     let dir = tempfile::tempdir().unwrap();

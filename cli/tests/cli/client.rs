@@ -176,9 +176,9 @@ fn taken_port_is_named_with_what_to_do() {
 }
 
 #[test]
-fn file_that_was_replaced_while_it_came_is_no_success() {
+fn file_that_is_taken_away_while_it_comes_holds_the_client_up_until_it_is_put_back() {
     let folder = Folder::new();
-    folder.torrent("a", 3_000_000);
+    let content = folder.torrent("a", 3_000_000);
     let (seeder, port) = seeder(&folder, "a.torrent");
     let peer = format!("127.0.0.1:{port}");
     let line = "client a.torrent 0 --no-tracker --json --max-download 1MB/s --dir there --peer";
@@ -189,11 +189,20 @@ fn file_that_was_replaced_while_it_came_is_no_success() {
     while !fs::exists(folder.join("there/a")).unwrap() {
         leecher.wait("progress");
     }
-    fs::remove_file(folder.join("there/a")).unwrap();
+    fs::rename(folder.join("there/a"), folder.join("kept")).unwrap();
     fs::create_dir(folder.join("there/a")).unwrap();
+    while !leecher.wait("warning")["message"]
+        .to_string()
+        .contains("there/a")
+    {}
+    fs::remove_dir(folder.join("there/a")).unwrap();
+    fs::rename(folder.join("kept"), folder.join("there/a")).unwrap();
     let (code, events, said) = leecher.end();
-    assert_eq!(code, Some(1), "{events:?} {said}");
+    assert_eq!(code, Some(0), "{events:?} {said}");
     assert!(said.contains("there/a"), "{said}");
+    let works = |event: &serde_json::Value| event["message"] == "the disk works again";
+    assert!(events.iter().any(works), "{events:?}");
+    assert_eq!(fs::read(folder.join("there/a")).unwrap(), content);
     drop(seeder);
 }
 

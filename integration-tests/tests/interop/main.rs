@@ -5,6 +5,9 @@
 
 mod clients;
 mod compare;
+mod faults;
+mod faults_cgroup;
+mod faults_room;
 mod net;
 
 use std::fs;

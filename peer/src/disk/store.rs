@@ -1,6 +1,6 @@
 //! What the disk threads need of storage, so that a failing disk can stand in for it in tests.
 
-use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
@@ -18,12 +18,10 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError>;
     fn flush(&self) -> Result<(), StorageError>;
     fn trim(&self);
-    /// Opens every file anew at its next use.
-    fn forget_files(&self);
-    /// Verified pieces in the files of this piece.
-    fn verified_beside(&self, piece: PieceIndex) -> BTreeSet<PieceIndex>;
-    /// Takes out those that still are good.
-    fn verify_again(&self, suspects: &mut BTreeSet<PieceIndex>) -> Result<(), StorageError>;
+    /// Whether a file must be [recovered](Self::recover) before it is used.
+    fn is_lost(&self) -> bool;
+    fn recover(&self, cancel: &AtomicBool) -> Result<(), StorageError>;
+    fn doubt(&self, block: Block) -> StorageError;
 }
 
 impl Store for Storage {
@@ -55,15 +53,15 @@ impl Store for Storage {
         Self::trim(self);
     }
 
-    fn forget_files(&self) {
-        Self::forget_files(self);
+    fn is_lost(&self) -> bool {
+        Self::is_lost(self)
     }
 
-    fn verified_beside(&self, piece: PieceIndex) -> BTreeSet<PieceIndex> {
-        Self::verified_beside(self, piece)
+    fn recover(&self, cancel: &AtomicBool) -> Result<(), StorageError> {
+        Self::recover(self, cancel)
     }
 
-    fn verify_again(&self, suspects: &mut BTreeSet<PieceIndex>) -> Result<(), StorageError> {
-        Self::verify_again(self, suspects)
+    fn doubt(&self, block: Block) -> StorageError {
+        Self::doubt(self, block)
     }
 }

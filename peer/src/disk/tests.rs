@@ -1,6 +1,5 @@
 //! Disk threads against real storage: order, bounds, answers.
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -17,6 +16,7 @@ struct Faulty {
     done: Mutex<Vec<String>>,
     fails: AtomicBool,
     injected: AtomicUsize,
+    lost: AtomicBool,
     slow: Option<std::time::Duration>,
 }
 
@@ -27,6 +27,7 @@ impl Faulty {
             done: Mutex::default(),
             fails: AtomicBool::new(false),
             injected: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
             slow: None,
         }
     }
@@ -87,18 +88,19 @@ impl Store for Faulty {
 
     fn trim(&self) {}
 
-    fn forget_files(&self) {}
-
-    fn verified_beside(&self, piece: PieceIndex) -> BTreeSet<PieceIndex> {
-        BTreeSet::from([piece])
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
     }
 
-    fn verify_again(&self, suspects: &mut BTreeSet<PieceIndex>) -> Result<(), StorageError> {
-        while let Some(piece) = suspects.first().copied() {
-            self.did(format!("verify {piece} again"))?;
-            suspects.remove(&piece);
-        }
+    fn recover(&self, _: &AtomicBool) -> Result<(), StorageError> {
+        self.did("recover".to_owned())?;
+        self.lost.store(false, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn doubt(&self, _: Block) -> StorageError {
+        self.lost.store(true, Ordering::SeqCst);
+        real_error()
     }
 }
 
@@ -302,17 +304,26 @@ fn block_that_cannot_be_read_is_told_and_forgotten() {
         }
     )));
     assert!(!outbox.wants_read(), "nothing is left to read");
-    assert!(bench.disk.is_unreadable());
-    // When the disk works again, what lies beside is hashed before anything is served.
-    bench.store.fails.store(false, Ordering::SeqCst);
-    let deed = Deed::Read {
-        block: bench.block(1, 0),
+    assert!(bench.store.injected.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn files_of_a_block_that_faulted_while_it_was_sent_are_recovered_before_it_is_read() {
+    let bench = bench(1, Faulty::new());
+    bench.disk.doubt(vec![bench.block(1, 0)]);
+    let answers = bench.answers(1);
+    let [Answer::Failed { deed, .. }] = &answers[..] else {
+        panic!("{answers:?}")
     };
-    bench.push(1, vec![Job::Retry(deed)]);
+    bench.store.fails.store(true, Ordering::SeqCst);
+    bench.push(1, vec![Job::Retry(deed.clone())]);
+    assert!(matches!(bench.answers(1)[..], [Answer::Retried(Err(_))]));
+    bench.store.fails.store(false, Ordering::SeqCst);
+    bench.push(1, vec![Job::Retry(deed.clone())]);
     assert!(matches!(bench.answers(1)[..], [Answer::Retried(Ok(()))]));
-    assert!(!bench.disk.is_unreadable());
-    let done = bench.store.done.lock().unwrap().clone();
-    assert!(done.contains(&"verify 1 again".to_owned()), "{done:?}");
+    let done = bench.store.done.lock().unwrap();
+    let read = format!("read {}", bench.block(1, 0));
+    assert_eq!(*done, ["recover".to_owned(), read]);
     assert!(bench.store.injected.load(Ordering::SeqCst) > 0);
 }
 

@@ -104,9 +104,9 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
                     disk.lanes.syncs.push(Sync::Retry(disk.clone()));
                     continue;
                 }
-                match disk.retry(&deed) {
-                    Ok(()) if disk.is_unreadable() => disk.judge_suspects(),
-                    answer => answers.push(Note::Disk(Answer::Retried(answer))),
+                match disk.store.is_lost() {
+                    true => disk.recover(deed),
+                    false => answers.push(Note::Disk(Answer::Retried(disk.retry(&deed)))),
                 }
             }
         }
@@ -163,7 +163,7 @@ pub(super) fn read_all(lane: &Lane<ReadJob>) {
             }
             ReadJob::Doubt { disk, blocks } => {
                 let mut answers = Vec::new();
-                let work = AssertUnwindSafe(|| disk.look_at(&blocks, &mut answers));
+                let work = AssertUnwindSafe(|| disk.lose(&blocks, &mut answers));
                 if let Err(panic) = catch_unwind(work) {
                     answers.push(Note::Disk(Answer::Panicked(panic_text(&*panic))));
                 }
@@ -257,24 +257,47 @@ impl TorrentDisk {
         }
     }
 
+    /// Has every file of these blocks hashed before it is used again.
+    fn lose(&self, blocks: &[Block], answers: &mut Vec<Note>) {
+        for &block in blocks {
+            let error = self.store.doubt(block);
+            let deed = Deed::Read { block };
+            answers.push(Note::Disk(Answer::Failed { error, deed }));
+        }
+    }
+
+    /// Hashes what was verified in lost files on the thread for checks, then tries again.
+    fn recover(self: &Arc<Self>, deed: Deed) {
+        let disk = self.clone();
+        self.lanes.check(move || {
+            let work = || {
+                disk.store.recover(&disk.is_ending)?;
+                disk.retry(&deed)
+            };
+            let answer = match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(answer) => Answer::Retried(answer),
+                Err(panic) => Answer::Panicked(panic_text(&*panic)),
+            };
+            disk.answers.append(&mut vec![Note::Disk(answer)]);
+        });
+    }
+
     fn retry(&self, deed: &Deed) -> Result<(), StorageError> {
+        // Whoever only reads need not be able to write.
+        if !matches!(deed, Deed::Read { .. }) {
+            self.store.prepare()?;
+        }
         match deed {
             Deed::Write { block, data } => {
-                self.store.prepare()?;
                 self.before_write([block.piece()].into_iter())?;
                 self.store.write_run(block.piece(), block.begin(), &[data])
             }
             Deed::Verify { piece } => {
-                self.store.prepare()?;
                 let judged = self.store.verify_all(vec![*piece]);
                 judged.into_iter().try_for_each(|(_, good)| good.map(drop))
             }
             Deed::Flush => Ok(()),
-            // Where nothing can be written, nothing needs to be made ready.
-            Deed::Read { block } => {
-                self.store.forget_files();
-                self.store.read(*block).map(drop)
-            }
+            Deed::Read { block } => self.store.read(*block).map(drop),
         }
     }
 
@@ -284,16 +307,12 @@ impl TorrentDisk {
         let blocks = outbox.take_unread();
         let mut read = Vec::with_capacity(blocks.len());
         for block in blocks {
-            // Until all of a file is known to be as it was, no byte of it leaves.
-            if self.is_unreadable() {
-                failed += 1;
-                continue;
-            }
             match self.store.read(block) {
                 Ok(data) => read.push((block, data)),
                 Err(error) => {
                     failed += 1;
-                    self.unreadable(block, error, answers);
+                    let deed = Deed::Read { block };
+                    answers.push(Note::Disk(Answer::Failed { error, deed }));
                 }
             }
         }

@@ -32,6 +32,9 @@ impl Files {
         let (fd, on_disk) = self.get_linked(file, version.is_allocated(), at)?;
         let end = on_disk.min(range.end);
         if end <= range.start || (version.is_allocated() && end < range.end) {
+            if version.is_allocated() {
+                self.lose(file);
+            }
             return Err(at().truncated());
         }
         let length = usize::try_from(end - range.start).expect("a window fits in memory");
@@ -48,7 +51,7 @@ impl Files {
         let fd = self.get(file, writable)?;
         let stat = rustix::fs::fstat(&*fd).map_err(|errno| at().failed(errno))?;
         if stat.st_nlink == 0 {
-            self.suspect(file);
+            self.lose(file);
             return Err(at().gone());
         }
         Ok((fd, length_of(&stat)))
@@ -68,6 +71,7 @@ impl Files {
         let at = || self.at(file, Operation::Write).span(range.clone());
         let (fd, on_disk) = self.get_linked(file, true, at)?;
         if on_disk < self.length(file) {
+            self.lose(file);
             return Err(at().truncated());
         }
         let mut offset = range.start;
@@ -115,6 +119,32 @@ impl Files {
         Ok(())
     }
 
+    /// The same of whatever has the file's name now, lost or not; in parts, in order.
+    pub(crate) fn read_anew(
+        &self,
+        file: u32,
+        range: Range<u64>,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), StorageError> {
+        let at = || self.at(file, Operation::Read).span(range.clone());
+        let (fd, _) = self.open_regular(file, rustix::fs::OFlags::RDONLY)?;
+        let mut buffer = vec![0; READ_CHUNK];
+        let mut offset = range.start;
+        while offset < range.end {
+            let left = usize::try_from(range.end - offset).unwrap_or(READ_CHUNK);
+            match rustix::io::pread(&fd, &mut buffer[..left.min(READ_CHUNK)], offset) {
+                Ok(0) => return Err(at().truncated()),
+                Ok(read) => {
+                    each(&buffer[..read]);
+                    offset += read as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(at().failed(errno)),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a file still has bytes up to there.
     pub(crate) fn reaches(&self, file: u32, end: u64) -> bool {
         let fd = self.get(file, self.version(file).is_allocated());
@@ -133,11 +163,13 @@ impl Files {
         errno: Errno,
     ) -> StorageError {
         let at = self.at(file, operation).span(range.clone());
-        let Ok(fd) = self.get(file, self.version(file).is_allocated()) else {
-            return at.failed(errno);
+        let fd = match self.get(file, self.version(file).is_allocated()) {
+            Ok(fd) => fd,
+            Err(error) if error.casts_doubt() => return error,
+            Err(_) => return at.failed(errno),
         };
         if rustix::fs::fstat(&*fd).is_ok_and(|stat| length_of(&stat) < range.end) {
-            self.suspect(file);
+            self.lose(file);
             return at.truncated();
         }
         let is_full = || rustix::fs::fstatvfs(&*fd).is_ok_and(|disk| disk.f_bavail == 0);
@@ -153,7 +185,7 @@ impl Files {
             Some(errno) => at.failed(errno),
             None if operation == Operation::Write => at.failed(Errno::IO),
             None => {
-                self.suspect(file);
+                self.lose(file);
                 at.truncated()
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! A failed disk ends nothing: the swarm asks for no more blocks, what failed is tried again every
 //! few seconds, and when that goes well the swarm goes on. A piece with a write that failed is
-//! fetched again; after a read that failed, nothing is served until its file has been checked. Only
-//! a file that vanished or shrank while it was written ends the torrent.
+//! fetched again. A file that vanished, shrank or was replaced is neither read nor written until
+//! every verified piece in it has been hashed again: it takes its owner to put it back.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,18 +50,7 @@ impl Live {
                     self.tell(now, sent);
                 }
             }
-            // What was verified in that file is lost with it: only a new check tells what is left.
-            Answer::Failed {
-                error,
-                deed: Deed::Write { .. } | Deed::Verify { .. } | Deed::Flush,
-            } if error.is_absence() => return Err(Failure::Storage(error)),
             Answer::Failed { error, deed } => self.disk_failed(now, error, deed),
-            // Something else could not be read meanwhile.
-            Answer::Retried(Ok(())) if self.shared.disk.is_unreadable() => {
-                if let Some(trouble) = &mut self.trouble {
-                    trouble.retry_at = Some(now + DISK_RETRY);
-                }
-            }
             Answer::Retried(Ok(())) => {
                 self.trouble = None;
                 self.shared.disk.recovered();
