@@ -32,10 +32,12 @@ mod drive;
 mod hasher;
 mod kernel;
 mod limits;
+mod room;
 mod select;
 
 pub use hasher::Hasher;
 pub use kernel::{Kernel, KernelError};
+pub use room::Room;
 pub use select::Selection;
 
 /// A SHA-1 hash. Shape: 20 bytes, big-endian words as FIPS 180-4 writes them.

@@ -1,7 +1,8 @@
 //! Random files in a temporary folder, and the torrent of them. BEP 3 "metainfo files", BEP 47.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +12,7 @@ use shoal_bencode::Value;
 use shoal_metainfo::create::{Draft, Hashes, Plan, ScanOptions};
 use shoal_metainfo::piece::RawBlock;
 use shoal_metainfo::{InfoHash, Torrent};
-use tempfile::TempDir;
+use tempfile::{Builder, TempDir};
 
 /// Files, whole, and their torrent. They are deleted with this value.
 #[derive(Debug)]
@@ -121,7 +122,12 @@ impl Content {
     #[must_use]
     pub fn torrent_file(&self) -> PathBuf {
         let path = self.dir().join("content.torrent");
-        fs::write(&path, &self.encoded).expect("a file in our own folder");
+        // Somebody may be reading the one that is there.
+        let readable = Permissions::from_mode(0o644);
+        let file = Builder::new().permissions(readable).tempfile_in(self.dir());
+        let file = file.expect("a file in our own folder");
+        fs::write(file.path(), &self.encoded).expect("a file in our own folder");
+        file.persist(&path).expect("its name");
         path
     }
 

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
-use shoal_hashing::{Digest, Hasher, hash_pieces, lanes, lanes_min};
+use shoal_hashing::{Digest, Hasher, Room, hash_pieces, lanes, lanes_min};
 use shoal_metainfo::{Bitfield, PieceIndex};
 
 use self::stripes::hash_stripes;
@@ -21,6 +21,7 @@ use crate::layout::Place;
 use crate::limits::{CHECK_CLAIM, CHECK_SPAN_MAX, CHECK_THREADS_MAX};
 use crate::pieces::Reading;
 use crate::storage::{Access, Storage, each_zero};
+use crate::verify::InFile;
 
 impl Storage {
     /// Hashes what is on the disk and tells which pieces are good; those are verified from then
@@ -94,6 +95,14 @@ struct Check<'a> {
     zeros: [OnceLock<Digest>; 2],
 }
 
+/// What one thread has.
+#[derive(Default)]
+struct Worker {
+    /// Good pieces.
+    found: Vec<PieceIndex>,
+    room: Room,
+}
+
 /// Good pieces, or what ended the work.
 type Found = Result<Vec<PieceIndex>, StorageError>;
 
@@ -122,7 +131,7 @@ impl Check<'_> {
     }
 
     fn work(&self) -> Found {
-        let mut found = Vec::new();
+        let mut worker = Worker::default();
         while let Some(claimed) = self.claim() {
             let mut next = claimed.start;
             while next < claimed.end && !self.is_over() {
@@ -130,7 +139,7 @@ impl Check<'_> {
                 self.advance(next..run.start);
                 next = run.start;
                 while next < run.end && !self.is_over() {
-                    let looked_at = self.step(next..run.end, &mut found);
+                    let looked_at = self.step(next..run.end, &mut worker);
                     let end =
                         looked_at.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
                     self.advance(next..end);
@@ -138,7 +147,7 @@ impl Check<'_> {
                 }
             }
         }
-        Ok(found)
+        Ok(worker.found)
     }
 
     /// The first wanted pieces behind each other; empty at the end when there are none.
@@ -206,26 +215,20 @@ impl Check<'_> {
 
     /// Looks at the first piece of the range and as many behind it as go in one; gives the number
     /// of the piece behind those.
-    fn step(&self, range: Range<u32>, found: &mut Vec<PieceIndex>) -> Result<u32, StorageError> {
-        match self.place_inside(range.start) {
-            Some((file, offset)) => self.inside(file, offset, range, found),
+    fn step(&self, range: Range<u32>, worker: &mut Worker) -> Result<u32, StorageError> {
+        match self.place(range.start) {
+            Some((file, bytes)) => self.inside(file, bytes.start, range, worker),
             None => {
                 let others = range.start + 1..range.end.min(range.start + number(lanes()));
-                let across = others.take_while(|&number| self.place_inside(number).is_none());
+                let across = others.take_while(|&number| self.place(number).is_none());
                 let end = range.start + 1 + number(across.count());
-                self.side_by_side(range.start..end, found)
+                self.side_by_side(range.start..end, worker)
             }
         }
     }
 
-    /// The file that the whole piece lies in, and where; `None` when there are several, or none
-    /// because all of it is padding.
-    fn place_inside(&self, piece: u32) -> Option<(u32, u64)> {
-        let mut spans = self.storage.spans(self.piece(piece));
-        match (spans.next()?.place, spans.next()) {
-            (Place::File { file, offset }, None) => Some((file, offset)),
-            _ => None,
-        }
+    fn place(&self, piece: u32) -> Option<InFile> {
+        self.storage.in_one_file(self.piece(piece))
     }
 
     /// The first piece of the range lies inside one file, at `offset`.
@@ -234,7 +237,7 @@ impl Check<'_> {
         file: u32,
         offset: u64,
         range: Range<u32>,
-        found: &mut Vec<PieceIndex>,
+        worker: &mut Worker,
     ) -> Result<u32, StorageError> {
         let begin = self.begin_of(range.start) - offset;
         // The last piece of the range that ends at or before an offset of the file, plus one.
@@ -259,11 +262,11 @@ impl Check<'_> {
             return Ok(self.absent(range.start..in_file));
         }
         let Some(data) = extent.data else {
-            return Ok(self.zeros(range.start..on_disk, found));
+            return Ok(self.zeros(range.start..on_disk, worker));
         };
         let data_begin = up_to(data.start).min(on_disk);
         if data_begin > range.start {
-            return Ok(self.zeros(range.start..data_begin, found));
+            return Ok(self.zeros(range.start..data_begin, worker));
         }
         let span_max = CHECK_SPAN_MAX.min(self.storage.content.windows.reservation_max());
         let span_end = up_to(offset + span_max);
@@ -274,11 +277,11 @@ impl Check<'_> {
             let bytes = self.begin_of(end) - self.begin_of(range.start);
             let files = &self.storage.content.files;
             files.read_ahead(file, offset..offset + bytes);
-            return self.side_by_side(range.start..end, found);
+            return self.side_by_side(range.start..end, worker);
         }
         let run = range.start..data_end.min(span_end);
         let end = run.end;
-        self.hash_run(file, offset, run, found)?;
+        self.hash_run(file, offset, run, worker)?;
         Ok(end)
     }
 
@@ -288,7 +291,7 @@ impl Check<'_> {
         file: u32,
         offset: u64,
         run: Range<u32>,
-        found: &mut Vec<PieceIndex>,
+        worker: &mut Worker,
     ) -> Result<(), StorageError> {
         let storage = self.storage;
         let held: Vec<_> = self
@@ -319,18 +322,14 @@ impl Check<'_> {
         for (number, (piece, held)) in self.all(run).zip(&held).enumerate() {
             let good = digests.get(number) == Some(&storage.info.piece_hash(piece));
             held.set_verified(good);
-            found.extend(good.then_some(piece));
+            worker.found.extend(good.then_some(piece));
         }
         Ok(())
     }
 
     /// Pieces in several files, in padding, or too long to be mapped together. Gives the number of
     /// the piece behind them, or of the first when the work ended meanwhile.
-    fn side_by_side(
-        &self,
-        range: Range<u32>,
-        found: &mut Vec<PieceIndex>,
-    ) -> Result<u32, StorageError> {
+    fn side_by_side(&self, range: Range<u32>, worker: &mut Worker) -> Result<u32, StorageError> {
         let storage = self.storage;
         let mut to_read = Vec::with_capacity(range.len());
         for piece in self.all(range.clone()) {
@@ -338,21 +337,22 @@ impl Check<'_> {
             match self.unread(piece) {
                 Ok(None) if storage.content.ways.writes_mapped => {
                     // Calls need not see what was written through a mapping.
-                    self.judge(piece, &held, storage.hash(piece, &held), found)?;
+                    self.judge(piece, &held, storage.hash(piece, &held), worker)?;
                 }
                 Ok(None) => to_read.push((piece, held)),
                 known => {
                     let digest = known.map(|digest| digest.expect("none is above"));
-                    self.judge(piece, &held, digest, found)?;
+                    self.judge(piece, &held, digest, worker)?;
                 }
             }
         }
         let pieces: Vec<_> = to_read.iter().map(|(piece, _)| *piece).collect();
-        let Some(digests) = hash_stripes(storage, &pieces, || self.is_over()) else {
+        let Some(digests) = hash_stripes(storage, &pieces, &mut worker.room, || self.is_over())
+        else {
             return Ok(range.start);
         };
         for ((piece, held), digest) in to_read.iter().zip(digests) {
-            self.judge(*piece, held, digest, found)?;
+            self.judge(*piece, held, digest, worker)?;
         }
         Ok(range.end)
     }
@@ -362,7 +362,7 @@ impl Check<'_> {
         piece: PieceIndex,
         held: &Reading<'_>,
         digest: Result<Digest, StorageError>,
-        found: &mut Vec<PieceIndex>,
+        worker: &mut Worker,
     ) -> Result<(), StorageError> {
         let good = match digest {
             Ok(digest) => digest == self.storage.info.piece_hash(piece),
@@ -370,7 +370,7 @@ impl Check<'_> {
             Err(error) => return Err(error),
         };
         held.set_verified(good);
-        found.extend(good.then_some(piece));
+        worker.found.extend(good.then_some(piece));
         Ok(())
     }
 
@@ -400,12 +400,12 @@ impl Check<'_> {
     }
 
     /// Pieces that lie in a hole.
-    fn zeros(&self, pieces: Range<u32>, found: &mut Vec<PieceIndex>) -> u32 {
+    fn zeros(&self, pieces: Range<u32>, worker: &mut Worker) -> u32 {
         let end = pieces.end;
         for piece in self.all(pieces) {
             let good = self.storage.info.piece_hash(piece) == self.zero_hash(piece);
             self.storage.pieces.read(piece).set_verified(good);
-            found.extend(good.then_some(piece));
+            worker.found.extend(good.then_some(piece));
         }
         end
     }

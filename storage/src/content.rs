@@ -7,6 +7,7 @@
 use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -25,6 +26,8 @@ pub(crate) struct Content {
     pub(crate) files: Files,
     pub(crate) windows: Arc<Windows>,
     pub(crate) ways: Ways,
+    /// A file could not be mapped: from then on all are read by calls.
+    pub(crate) unmappable: AtomicBool,
 }
 
 /// Bytes that were brought into memory in one slice.
@@ -102,6 +105,23 @@ impl Content {
         Ok(())
     }
 
+    /// By which ways bytes get to and from the files.
+    pub(crate) fn ways(&self) -> Ways {
+        Ways {
+            reads_mapped: self.ways.reads_mapped && !self.unmappable.load(Ordering::Relaxed),
+            ..self.ways
+        }
+    }
+
+    /// Whether calls can read what could not be mapped.
+    fn is_unmappable(&self, error: &StorageError) -> bool {
+        let by_calls = matches!(error, StorageError::NoMmap(_)) && !self.ways.writes_mapped;
+        if by_calls && !self.unmappable.swap(true, Ordering::Relaxed) {
+            tracing::info!("{error}: read by calls");
+        }
+        by_calls
+    }
+
     /// Gives the bytes of a range to `each`, part by part, in order.
     pub(crate) fn read(
         &self,
@@ -110,13 +130,18 @@ impl Content {
         held: &Reading<'_>,
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), StorageError> {
-        if !self.ways.reads_mapped {
+        if !self.ways().reads_mapped {
             return self.read_chunks(file, range, each);
         }
         let mut buffer = vec![0; in_window(&range, range.start).len().min(COPY_CHUNK)];
-        for cut in self.cuts(range) {
+        for cut in self.cuts(range.clone()) {
             // No page behind it: they may be about to be written, and would be made twice.
-            let lease = self.readable(file, &cut, cut.bytes.end)?;
+            let lease = match self.readable(file, &cut, cut.bytes.end) {
+                Err(error) if self.is_unmappable(&error) => {
+                    return self.read_chunks(file, cut.bytes.start..range.end, each);
+                }
+                answer => answer?,
+            };
             for at in cut.range.clone().step_by(COPY_CHUNK) {
                 let length = COPY_CHUNK.min(cut.range.end - at);
                 let copied = lease.mapping().copy_out(at, &mut buffer[..length], held);
@@ -159,9 +184,14 @@ impl Content {
         held: &Reading<'_>,
     ) -> Result<Bytes, StorageError> {
         let mut cuts = self.cuts(range.clone());
-        if let (true, Some(cut), None) = (self.ways.reads_mapped, cuts.next(), cuts.next()) {
-            let mut lease = self.readable(file, &cut, ahead_end)?;
-            if lease.lend() {
+        if let (true, Some(cut), None) = (self.ways().reads_mapped, cuts.next(), cuts.next()) {
+            let lease = match self.readable(file, &cut, ahead_end) {
+                Err(error) if self.is_unmappable(&error) => None,
+                answer => Some(answer?),
+            };
+            if let Some(mut lease) = lease
+                && lease.lend()
+            {
                 let touched = lease.mapping().touch(cut.range.clone());
                 let last = self.explain(file, &cut.bytes, Operation::Read, touched)?;
                 self.check_end(file, &range, last)?;
@@ -198,13 +228,16 @@ impl Content {
     /// Brings a range into memory in one slice, outside of the windows: whoever calls has a place
     /// for it from [`Windows::reserve`].
     pub(crate) fn bring_in(&self, file: u32, range: Range<u64>) -> Result<Brought, StorageError> {
-        if !self.ways.reads_mapped {
+        if !self.ways().reads_mapped {
             let mut bytes = vec![0; in_window(&range, range.start).len()];
             self.files.read_at(file, range.start, &mut bytes)?;
             return Ok(Brought::Copied(bytes));
         }
         let version = self.files.version(file);
-        let mapping = self.files.map(file, version, &range, Purpose::Read)?;
+        let mapping = match self.files.map(file, version, &range, Purpose::Read) {
+            Err(error) if self.is_unmappable(&error) => return self.bring_in(file, range),
+            answer => answer?,
+        };
         let length = mapping.length();
         if (length as u64) < range.end - range.start {
             let at = self.files.at(file, Operation::Read);

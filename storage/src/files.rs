@@ -449,7 +449,7 @@ impl Files {
             unsynced.written.pop();
             synced?;
         }
-        for folder in self.folders_above(&unsynced.created) {
+        for folder in folders_above(&self.info, &unsynced.created) {
             self.folder.sync(folder).map_err(|errno| {
                 At::new(self.folder.path().join(folder), Operation::Flush).failed(errno)
             })?;
@@ -469,22 +469,6 @@ impl Files {
         }
         self.lose(file);
         Err(at().changed())
-    }
-
-    /// Every folder above these files, relative, the chosen folder as the empty path.
-    fn folders_above(&self, files: &[u32]) -> BTreeSet<&str> {
-        let mut folders = BTreeSet::new();
-        for &file in files {
-            let mut path = self.info.files[file as usize].path.as_str();
-            while let Some((above, _)) = path.rsplit_once('/') {
-                if !folders.insert(above) {
-                    break;
-                }
-                path = above;
-            }
-            folders.insert("");
-        }
-        folders
     }
 
     /// Reads ahead what will be needed next, without waiting.
@@ -516,6 +500,22 @@ impl Files {
         };
         Ok(Extent { length, data })
     }
+}
+
+/// Every folder above these files, relative, the chosen folder as the empty path.
+pub(crate) fn folders_above<'a>(info: &'a Info, files: &[u32]) -> BTreeSet<&'a str> {
+    let mut folders = BTreeSet::new();
+    for &file in files {
+        let mut path = info.files[file as usize].path.as_str();
+        while let Some((above, _)) = path.rsplit_once('/') {
+            if !folders.insert(above) {
+                break;
+            }
+            path = above;
+        }
+        folders.insert("");
+    }
+    folders
 }
 
 /// A quarter of what the process may have; the rest is for peers.

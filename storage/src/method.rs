@@ -78,8 +78,8 @@ impl Method {
         let (reads_mapped, writes_mapped) = match self {
             Self::Mmap => (true, true),
             Self::Pread => (false, false),
-            // Where nothing is written there is nothing to agree with; a file that cannot be
-            // mapped is read by calls then.
+            // Where nothing is written there is nothing to agree with; `Content` reads by calls
+            // when a file cannot be mapped.
             Self::Auto if !writes => (true, false),
             Self::Auto => (maps_agree(folder), false),
         };
@@ -98,20 +98,23 @@ fn maps_agree(folder: &Folder) -> bool {
     };
     let mut tried = TRIED.lock().unwrap_or_else(PoisonError::into_inner);
     let tried = tried.get_or_insert_default();
-    *tried.entry(device).or_insert_with(|| {
-        let path = folder.path().display();
-        match folder.scratch_file().and_then(|file| agree(&file)) {
-            Ok(true) => true,
-            Ok(false) => {
-                tracing::warn!(%path, "mapped memory shows old bytes here: read by calls");
-                false
-            }
-            Err(errno) => {
-                tracing::info!(%path, %errno, "cannot try mapped memory here: read by calls");
-                false
-            }
+    if let Some(&answer) = tried.get(&device) {
+        return answer;
+    }
+    let path = folder.path().display();
+    let answer = folder.scratch_file().and_then(|file| agree(&file));
+    match answer {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(%path, "mapped memory shows old bytes here: read by calls"),
+        Err(errno) => {
+            tracing::info!(%path, %errno, "cannot try mapped memory here: read by calls");
         }
-    })
+    }
+    // A full disk or a folder that cannot be written says nothing of the mount.
+    if matches!(answer, Ok(_) | Err(Errno::NODEV)) {
+        tried.insert(device, answer == Ok(true));
+    }
+    answer == Ok(true)
 }
 
 /// Writes twice by calls, before and after mapping, and looks through the mapping.

@@ -119,6 +119,7 @@ impl Storage {
                 files: Files::new(folder, Arc::clone(&info), options.allocation),
                 windows: Arc::new(windows),
                 ways,
+                unmappable: AtomicBool::new(false),
             },
             layout,
             access: options.access,
@@ -163,7 +164,7 @@ impl Storage {
     /// By which ways bytes get to and from the files.
     #[must_use]
     pub fn ways(&self) -> Ways {
-        self.content.ways
+        self.content.ways()
     }
 
     /// Writes a block; as [`Self::write_run`] of one.

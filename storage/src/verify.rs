@@ -25,7 +25,7 @@ pub fn pieces_together() -> usize {
 }
 
 /// A file, and bytes of it.
-type InFile = (u32, Range<u64>);
+pub(crate) type InFile = (u32, Range<u64>);
 
 impl Storage {
     /// Whether the piece has the torrent's hash. From then on it is a verified piece, or not.
@@ -96,8 +96,9 @@ impl Storage {
         self.judge(piece, &held, digest)
     }
 
-    /// Where the bytes of a piece lie, when that is one file.
-    fn in_one_file(&self, piece: PieceIndex) -> Option<InFile> {
+    /// Where the bytes of a piece lie, when that is one file; `None` when there are several, or none
+    /// because all of it is padding.
+    pub(crate) fn in_one_file(&self, piece: PieceIndex) -> Option<InFile> {
         let mut spans = self.spans(piece);
         match (spans.next()?, spans.next()) {
             (span, None) => match span.place {

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use shoal_integration_tests::Content;
+use tempfile::TempDir;
 
 use crate::clients::shoal_binary;
 use crate::faults_cgroup::Cgroup;
@@ -221,7 +222,7 @@ fn strike_leecher(content: &Content, fault: &Fault) -> usize {
     let leecher = room.client(fault.through, &SLOWLY);
     let script = |script: &str| room.sh(&format!("PID={}\n{script}", leecher.pid()));
     script(fault.early);
-    let seeder = seeder(content, &leecher);
+    let (seeder, _home) = seeder(content, &leecher);
     if !fault.strike.is_empty() {
         leecher.progress(0, |line| line.number("have") >= line.number("pieces") / 3);
         script(fault.strike);
@@ -286,8 +287,10 @@ fn strike_seeder(content: &Content, fault: &Fault) -> usize {
 }
 
 /// A client outside of any room that has everything, and knows the other.
-fn seeder(content: &Content, other: &Shoal) -> Shoal {
-    outside(content, other, content.dir(), &[])
+fn seeder(content: &Content, other: &Shoal) -> (Shoal, TempDir) {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    content.copy_pieces(home.path(), |_| true);
+    (outside(content, other, home.path(), &[]), home)
 }
 
 /// A client outside of any room that knows the other.
@@ -360,6 +363,20 @@ fn upload_outlives_files_that_are_taken_away() {
 #[test]
 fn upload_outlives_a_disk_that_refuses() {
     check(UNREADABLE, strike_seeder);
+}
+
+/// Nothing is written, so nobody tries the mount before the first file cannot be mapped.
+#[test]
+fn files_that_cannot_be_mapped_are_verified_by_calls() {
+    let content = content();
+    let mut room = Room::new(&content);
+    room.mount_without_mmap();
+    content.copy_pieces(&room.path("data"), |_| true);
+    let shoal = shoal_binary();
+    room.sh(&format!(
+        "{} verify -v torrent --dir data 2>said; cat said; grep 'read by calls' said",
+        shoal.display()
+    ));
 }
 
 /// Far more connections than descriptors, and files too.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
-use shoal_hashing::{Digest, Hasher, advance, hash_pieces, lanes, lanes_min};
+use shoal_hashing::{Digest, Hasher, Room, advance, hash_pieces, lanes, lanes_min};
 
 use super::ahead::Ahead;
 use super::read::Reader;
@@ -21,10 +21,6 @@ use crate::limits::{
     CREATE_THREADS_MAX,
 };
 use crate::piece::Geometry;
-
-/// Buffers begin where a page does: some processors copy to places a little behind that at a
-/// quarter of the speed (Zen 3, `rep movsb`).
-const PAGE: usize = 4096;
 
 impl Plan {
     /// Hashes all content in pieces of `piece_length` bytes, on `threads` threads: at least one,
@@ -175,9 +171,8 @@ impl Work<'_> {
     fn drain(&self) -> Result<Vec<Run>, CreateError> {
         let mut reader = Reader::new(self.plan, self.begins);
         let mut scout = Reader::new(self.plan, self.begins);
-        let mut room = vec![0; CREATE_BUFFER_BYTES + PAGE];
-        let aligned = room.as_ptr().align_offset(PAGE).min(PAGE);
-        let buffer = &mut room[aligned..][..CREATE_BUFFER_BYTES];
+        let mut room = Room::default();
+        let buffer = room.take(CREATE_BUFFER_BYTES);
         let mut runs = Vec::new();
         while !self.is_stopped() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);

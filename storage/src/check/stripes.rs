@@ -5,7 +5,7 @@
 //! then all advance together. No file is mapped: of a hundred thousand small ones each would cost a
 //! mapping. Knows nothing of claims and progress.
 
-use shoal_hashing::{Digest, Hasher, advance};
+use shoal_hashing::{Digest, Hasher, Room, advance};
 use shoal_metainfo::PieceIndex;
 
 use crate::error::StorageError;
@@ -13,23 +13,18 @@ use crate::layout::Place;
 use crate::limits::{READ_CHUNK, STRIPE_MIN};
 use crate::storage::Storage;
 
-/// Buffers begin where a page does: some processors copy to places a little behind that at a
-/// quarter of the speed (Zen 3, `rep movsb`).
-const PAGE: usize = 4096;
-
 /// The hash of each piece, or why it cannot be had; `None` when `is_over` became true meanwhile.
 pub(super) fn hash_stripes(
     storage: &Storage,
     pieces: &[PieceIndex],
+    room: &mut Room,
     is_over: impl Fn() -> bool,
 ) -> Option<Vec<Result<Digest, StorageError>>> {
     let count = pieces.len().max(1);
     let chunk = (READ_CHUNK / count / STRIPE_MIN).max(1) * STRIPE_MIN;
     // Short pieces need no more room than they have bytes.
     let chunk = chunk.min(storage.info.geometry.full_piece_length() as usize);
-    let mut room = vec![0; chunk * count + PAGE];
-    let aligned = room.as_ptr().align_offset(PAGE).min(PAGE);
-    let buffer = &mut room[aligned..][..chunk * count];
+    let buffer = room.take(chunk * count);
     let mut lanes: Vec<_> = pieces.iter().map(|_| Ok(Hasher::new())).collect();
     let length = u64::from(storage.info.geometry.full_piece_length());
     for stripe in (0..length).step_by(chunk) {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Files, Version, length_of};
@@ -52,7 +53,11 @@ impl Files {
         let stat = rustix::fs::fstat(&*fd).map_err(|errno| at().failed(errno))?;
         if stat.st_nlink == 0 {
             self.lose(file);
-            return Err(at().gone());
+            // Its name is gone, or leads to another.
+            return Err(match self.open_regular(file, OFlags::RDONLY) {
+                Ok(_) => at().changed(),
+                Err(_) => at().gone(),
+            });
         }
         Ok((fd, length_of(&stat)))
     }
@@ -127,7 +132,7 @@ impl Files {
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), StorageError> {
         let at = || self.at(file, Operation::Read).span(range.clone());
-        let (fd, _) = self.open_regular(file, rustix::fs::OFlags::RDONLY)?;
+        let (fd, _) = self.open_regular(file, OFlags::RDONLY)?;
         let mut buffer = vec![0; READ_CHUNK];
         let mut offset = range.start;
         while offset < range.end {

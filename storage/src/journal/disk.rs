@@ -2,7 +2,6 @@
 //!
 //! Knows names and bytes; what they mean is known elsewhere.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +15,7 @@ use shoal_metainfo::Info;
 use super::state::{Moment, Stamp};
 use crate::beneath::Folder;
 use crate::error::StorageError;
+use crate::files::folders_above;
 use crate::limits::JOURNAL_BYTES_MAX;
 
 /// A folder for journals: flat names, a few calls.
@@ -239,23 +239,12 @@ impl Files for FolderFiles {
     }
 
     fn settle_names(&self, files: &[u32]) -> io::Result<()> {
-        let mut folders = BTreeSet::from([""]);
-        for &file in files {
-            let mut path = self.info.files[file as usize].path.as_str();
-            while let Some((above, _)) = path.rsplit_once('/') {
-                if !folders.insert(above) {
-                    break;
-                }
-                path = above;
-            }
-        }
-        folders
-            .into_iter()
-            .try_for_each(|folder| match self.folder.sync(folder) {
-                // With its files, then.
-                Err(Errno::NOENT) => Ok(()),
-                answer => Ok(answer?),
-            })
+        let mut folders = folders_above(&self.info, files).into_iter();
+        folders.try_for_each(|folder| match self.folder.sync(folder) {
+            // With its files, then.
+            Err(Errno::NOENT) => Ok(()),
+            answer => Ok(answer?),
+        })
     }
 
     fn uncache(&self, file: u32) {
