@@ -96,7 +96,7 @@ impl Storage {
         self.judge(piece, &held, digest)
     }
 
-    /// Where the bytes of a piece lie, when that is one file; `None` when there are several, or none
+    /// Where the bytes of a piece lie, when that is one file. `None`: there are several, or none
     /// because all of it is padding.
     pub(crate) fn in_one_file(&self, piece: PieceIndex) -> Option<InFile> {
         let mut spans = self.spans(piece);
