@@ -29,7 +29,7 @@ use shoal_storage::memory::Memory;
 use shoal_storage::{FolderLock, StorageError};
 use shoal_swarm::io::{Digest, PeerKey, Verdict};
 
-use crate::limits::DISK_QUEUE_BYTES_MAX;
+use crate::limits::{DISK_QUEUE_BYTES_MAX, UNJUDGED_BYTES_MAX};
 use crate::mailbox::Mailbox;
 use crate::note::Note;
 use crate::outbox::Outbox;
@@ -109,6 +109,8 @@ pub(crate) struct TorrentDisk {
     answers: Arc<Mailbox<Note>>,
     lanes: Lanes,
     queued_bytes: AtomicUsize,
+    /// Bytes of complete pieces that are not judged yet.
+    unjudged_bytes: AtomicUsize,
     /// The torrent waits for [`Answer::Room`].
     waits: AtomicBool,
     /// How often the disk has recovered: after each time pieces are fetched afresh.
@@ -247,6 +249,7 @@ impl TorrentDisk {
             answers,
             lanes,
             queued_bytes: AtomicUsize::new(0),
+            unjudged_bytes: AtomicUsize::new(0),
             waits: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
             spoiled: Mutex::default(),
@@ -282,7 +285,10 @@ impl TorrentDisk {
 
     /// True when no more payload should be taken in; [`Answer::Room`] comes when that has changed.
     pub(crate) fn is_full(&self) -> bool {
-        let full = || self.queued_bytes.load(Ordering::SeqCst) >= DISK_QUEUE_BYTES_MAX;
+        let full = || {
+            self.queued_bytes.load(Ordering::SeqCst) >= DISK_QUEUE_BYTES_MAX
+                || self.unjudged_bytes.load(Ordering::SeqCst) >= UNJUDGED_BYTES_MAX
+        };
         if !full() {
             return false;
         }
@@ -360,7 +366,16 @@ impl TorrentDisk {
     /// So many bytes are no longer queued.
     fn done(&self, bytes: usize, answers: &mut Vec<Note>) {
         let before = self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
-        let room = before - bytes <= DISK_QUEUE_BYTES_MAX / 2;
+        self.tell_room(before - bytes <= DISK_QUEUE_BYTES_MAX / 2, answers);
+    }
+
+    /// Pieces of so many bytes are judged.
+    fn judged(&self, bytes: usize, answers: &mut Vec<Note>) {
+        let before = self.unjudged_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.tell_room(before - bytes <= UNJUDGED_BYTES_MAX / 2, answers);
+    }
+
+    fn tell_room(&self, room: bool, answers: &mut Vec<Note>) {
         if room && self.waits.swap(false, Ordering::SeqCst) {
             answers.push(Note::Disk(Answer::Room));
         }

@@ -107,6 +107,11 @@ pub const WRITE_TOGETHER: usize = 512 << 10;
 /// and their haves do not wait long: 256 blocks are 4 MiB.
 pub const DISK_BATCH_MAX: usize = 256;
 
+/// Complete pieces of one torrent that wait to be hashed, bytes; above, its sockets are not read.
+/// Ours: far more than all lanes take at once, and little enough that what was written is still in
+/// the page cache when its turn comes, also where a cgroup leaves little of that.
+pub const UNJUDGED_BYTES_MAX: usize = 64 << 20;
+
 /// How long a complete piece waits for others to be verified with, while they come faster than
 /// that. Ours: several pieces of 1 MiB at the rate of a fast line; peers hear of a piece later by
 /// no more than the way of a message across a continent.

@@ -13,6 +13,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Blocks that lie behind each other in one piece.
     fn write_run(&self, piece: PieceIndex, begin: u32, run: &[&[u8]]) -> Result<(), StorageError>;
     fn read(&self, block: Block) -> Result<Bytes, StorageError>;
+    /// Bytes.
+    fn piece_length(&self, piece: PieceIndex) -> usize;
     /// Whether each piece is good; several at once are hashed side by side.
     fn verify_all(&self, pieces: Vec<PieceIndex>) -> Vec<Judged>;
     fn digests(&self, piece: PieceIndex) -> Result<Vec<Digest>, StorageError>;
@@ -35,6 +37,10 @@ impl Store for Storage {
 
     fn read(&self, block: Block) -> Result<Bytes, StorageError> {
         Self::read(self, block)
+    }
+
+    fn piece_length(&self, piece: PieceIndex) -> usize {
+        self.info().geometry.piece_length(piece) as usize
     }
 
     fn verify_all(&self, pieces: Vec<PieceIndex>) -> Vec<Judged> {

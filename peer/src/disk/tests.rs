@@ -69,6 +69,10 @@ impl Store for Faulty {
         Ok(Bytes::from(vec![0; block.length() as usize]))
     }
 
+    fn piece_length(&self, piece: PieceIndex) -> usize {
+        self.geometry.piece_length(piece) as usize
+    }
+
     fn verify_all(&self, pieces: Vec<PieceIndex>) -> Vec<Judged> {
         let verify = |piece: PieceIndex| {
             assert_ne!(piece.get(), 13, "a bug, on purpose");
@@ -337,6 +341,28 @@ fn full_queue_tells_when_there_is_room() {
     assert!(bench.disk.is_full());
     assert!(matches!(bench.answers(1)[..], [Answer::Room]));
     assert!(!bench.disk.is_full());
+}
+
+#[test]
+fn pieces_that_wait_for_their_hash_hold_up_what_comes() {
+    let mut store = Faulty::new();
+    store.slow = Some(std::time::Duration::from_micros(50));
+    let bench = bench(1, store);
+    // The same few pieces over and over.
+    let count = 2 * UNJUDGED_BYTES_MAX / (1 << 16);
+    let pieces = (0..count).map(|number| u32::try_from(number % 8).unwrap());
+    bench.push(0, pieces.map(|piece| bench.verify(piece)).collect());
+    while !bench.disk.is_full() {
+        thread::yield_now();
+    }
+    while !bench
+        .answers(1)
+        .iter()
+        .any(|answer| matches!(answer, Answer::Room))
+    {}
+    while bench.disk.is_full() {
+        bench.answers(1);
+    }
 }
 
 #[test]

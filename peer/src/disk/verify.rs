@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -46,6 +47,8 @@ impl Default for Verifiers {
 
 impl Verifiers {
     pub(super) fn push(&self, disk: &Arc<TorrentDisk>, piece: PieceIndex, digests: bool) {
+        let length = disk.store.piece_length(piece);
+        disk.unjudged_bytes.fetch_add(length, Ordering::SeqCst);
         self.lane.push(Complete {
             disk: disk.clone(),
             piece,
@@ -61,12 +64,13 @@ impl Verifiers {
     /// The life of a verifying thread.
     pub(super) fn work(&self) {
         while let Some(gathered) = self.gather() {
-            for (disk, pieces) in by_torrent(gathered) {
+            for (disk, pieces, bytes) in by_torrent(gathered) {
                 let mut answers = Vec::new();
                 let work = AssertUnwindSafe(|| disk.verify(&pieces, &mut answers));
                 if let Err(panic) = catch_unwind(work) {
                     answers.push(Note::Disk(Answer::Panicked(panic_text(&*panic))));
                 }
+                disk.judged(bytes, &mut answers);
                 disk.answers.append(&mut answers);
             }
         }
@@ -96,17 +100,20 @@ impl Verifiers {
 
 type Pieces = BTreeMap<PieceIndex, bool>;
 
-fn by_torrent(gathered: Vec<Complete>) -> Vec<(Arc<TorrentDisk>, Pieces)> {
-    let mut torrents: Vec<(Arc<TorrentDisk>, Pieces)> = Vec::new();
+/// For each torrent its pieces, and how many bytes are judged with them.
+fn by_torrent(gathered: Vec<Complete>) -> Vec<(Arc<TorrentDisk>, Pieces, usize)> {
+    let mut torrents: Vec<(Arc<TorrentDisk>, Pieces, usize)> = Vec::new();
     for complete in gathered {
         let known = torrents
             .iter()
-            .position(|(disk, _)| Arc::ptr_eq(disk, &complete.disk));
+            .position(|(disk, ..)| Arc::ptr_eq(disk, &complete.disk));
         let at = known.unwrap_or_else(|| {
-            torrents.push((complete.disk, Pieces::new()));
+            torrents.push((complete.disk, Pieces::new(), 0));
             torrents.len() - 1
         });
-        *torrents[at].1.entry(complete.piece).or_default() |= complete.digests;
+        let (disk, pieces, bytes) = &mut torrents[at];
+        *bytes += disk.store.piece_length(complete.piece);
+        *pieces.entry(complete.piece).or_default() |= complete.digests;
     }
     torrents
 }
