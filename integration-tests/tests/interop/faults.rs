@@ -424,7 +424,7 @@ fn transfer_outlives_a_cgroup_with_little_memory() {
         .file("large", 128 << 20)
         .build();
     let _ = content.torrent_file();
-    let groups = [(); 2].map(|()| Cgroup::with_memory(64 << 20));
+    let groups = [(); 2].map(|()| Cgroup::with_memory(32 << 20));
     let rooms = [(); 2].map(|()| Room::new(&content));
     content.copy_pieces(&rooms[0].path("data"), |_| true);
     // Pages that are in memory already count for whom they were read first.
