@@ -18,18 +18,20 @@ mod verify;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use async_std::channel::{Receiver, bounded};
 use bytes::Bytes;
 use shoal_metainfo::{Block, PieceIndex};
-use shoal_storage::memory::Memory;
+use shoal_storage::memory::{self, Memory};
 use shoal_storage::{FolderLock, StorageError};
 use shoal_swarm::io::{Digest, PeerKey, Verdict};
 
-use crate::limits::{DISK_QUEUE_BYTES_MAX, UNJUDGED_BYTES_MAX};
+use crate::limits::{
+    DIRTY_BYTES_MIN, DIRTY_PART, DISK_QUEUE_BYTES_MAX, FLUSH_BYTES, UNJUDGED_BYTES_MAX,
+};
 use crate::mailbox::Mailbox;
 use crate::note::Note;
 use crate::outbox::Outbox;
@@ -99,6 +101,8 @@ pub(crate) struct Lanes {
     readers: Arc<Lane<work::ReadJob>>,
     verifiers: Arc<verify::Verifiers>,
     syncs: Arc<Lane<work::Sync>>,
+    /// Bytes of one torrent that may wait to become durable; above, its sockets are not read.
+    dirty_max: u64,
     /// Long work that is not for one block: checking what is there.
     checks: Arc<Lane<Box<dyn FnOnce() + Send>>>,
 }
@@ -111,6 +115,8 @@ pub(crate) struct TorrentDisk {
     queued_bytes: AtomicUsize,
     /// Bytes of complete pieces that are not judged yet.
     unjudged_bytes: AtomicUsize,
+    /// Written, and not durable.
+    dirty: Dirty,
     /// The torrent waits for [`Answer::Room`].
     waits: AtomicBool,
     /// How often the disk has recovered: after each time pieces are fetched afresh.
@@ -132,6 +138,12 @@ impl Disk {
     /// Starts `threads` that verify, half as many that write and that read, one that makes durable
     /// and one that checks.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
+        let part = memory::available().map_or(0, |bytes| bytes / DIRTY_PART);
+        Self::start_within(threads, part.max(DIRTY_BYTES_MIN))
+    }
+
+    /// The same, with a bound for bytes of one torrent that are not durable.
+    fn start_within(threads: usize, dirty_max: u64) -> std::io::Result<Self> {
         let (alive, ended) = bounded(1);
         let half = threads.div_ceil(2).max(1);
         let lanes = Lanes {
@@ -139,6 +151,7 @@ impl Disk {
             readers: Arc::new(Lane::new()),
             verifiers: Arc::default(),
             syncs: Arc::new(Lane::new()),
+            dirty_max,
             checks: Arc::new(Lane::new()),
         };
         // From here on, a thread that cannot be started ends those that were.
@@ -250,6 +263,7 @@ impl TorrentDisk {
             lanes,
             queued_bytes: AtomicUsize::new(0),
             unjudged_bytes: AtomicUsize::new(0),
+            dirty: Dirty::default(),
             waits: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
             spoiled: Mutex::default(),
@@ -288,6 +302,7 @@ impl TorrentDisk {
         let full = || {
             self.queued_bytes.load(Ordering::SeqCst) >= DISK_QUEUE_BYTES_MAX
                 || self.unjudged_bytes.load(Ordering::SeqCst) >= UNJUDGED_BYTES_MAX
+                || self.dirty.bytes() >= self.lanes.dirty_max
         };
         if !full() {
             return false;
@@ -333,18 +348,28 @@ impl TorrentDisk {
         }
     }
 
-    /// Bytes that a loss of power would take; 0 where nothing is remembered.
-    pub(crate) fn unflushed(&self) -> u64 {
-        self.keeper.as_ref().map_or(0, |keeper| keeper.unflushed())
+    /// Whether something is to be made durable by and by.
+    pub(crate) fn owes_flush(&self) -> bool {
+        let is_owed = || self.keeper.as_ref().is_some_and(|keeper| keeper.is_owed());
+        self.dirty.written.load(Ordering::SeqCst) > 0 || is_owed()
+    }
+
+    /// Begins to make durable what was written, when that is much.
+    fn keep_down(self: &Arc<Self>) {
+        let enough = FLUSH_BYTES.min(self.lanes.dirty_max / 4);
+        if self.dirty.written.load(Ordering::SeqCst) >= enough {
+            self.keep(true);
+        }
     }
 
     /// Records what is new for the next start, and makes durable what was written, if `flush`.
     /// Costs nothing when there is nothing to do.
     pub(crate) fn keep(self: &Arc<Self>, flush: bool) {
-        let Some(keeper) = &self.keeper else {
-            return;
-        };
-        if (flush || keeper.is_stirred()) && !self.is_kept.swap(true, Ordering::SeqCst) {
+        let is_stirred = self
+            .keeper
+            .as_ref()
+            .is_some_and(|keeper| keeper.is_stirred());
+        if (flush || is_stirred) && !self.is_kept.swap(true, Ordering::SeqCst) {
             let disk = self.clone();
             self.lanes.syncs.push(work::Sync::Keep { disk, flush });
         }
@@ -379,6 +404,33 @@ impl TorrentDisk {
         if room && self.waits.swap(false, Ordering::SeqCst) {
             answers.push(Note::Disk(Answer::Room));
         }
+    }
+}
+
+/// Bytes that a loss of power would take.
+#[derive(Default)]
+struct Dirty {
+    /// Since the last flush began.
+    written: AtomicU64,
+    /// Before the flush that is under way.
+    flushing: AtomicU64,
+}
+
+impl Dirty {
+    fn bytes(&self) -> u64 {
+        self.written.load(Ordering::SeqCst) + self.flushing.load(Ordering::SeqCst)
+    }
+
+    /// Flushes; for one thread at a time.
+    fn flush(&self, flush: impl FnOnce() -> Result<(), StorageError>) -> Result<(), StorageError> {
+        let written = self.written.swap(0, Ordering::SeqCst);
+        self.flushing.store(written, Ordering::SeqCst);
+        let answer = flush();
+        if answer.is_err() {
+            self.written.fetch_add(written, Ordering::SeqCst);
+        }
+        self.flushing.store(0, Ordering::SeqCst);
+        answer
     }
 }
 

@@ -157,6 +157,14 @@ pub const PORT_TRIES_MAX: usize = 8;
 /// loss of power costs that much, and what came until the next [`TICK`].
 pub const FLUSH_BYTES: u64 = 64 << 20;
 
+/// The part of the memory that the process could have, of which bytes of one torrent may wait to
+/// become durable; above, its sockets are not read. Source: less than the tenth at which Linux
+/// begins to write back what all processes wrote, `vm.dirty_background_ratio`.
+pub const DIRTY_PART: u64 = 16;
+
+/// As many at least. Ours: a disk that is busy for seconds holds up no download.
+pub const DIRTY_BYTES_MIN: u64 = 32 << 20;
+
 /// Between two times that written bytes are made durable, while there are few. Ours: shorter than
 /// the lease that a journal gives to writers, so that none waits for it.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(10);

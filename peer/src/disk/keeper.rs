@@ -8,7 +8,7 @@
 //! writes, for it would be believed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -30,8 +30,8 @@ pub(crate) enum NoJournal {
 /// The journal of one torrent.
 pub(crate) struct Keeper {
     journal: Mutex<Journal>,
-    /// Bytes written since the last flush began.
-    unflushed: AtomicU64,
+    /// A claim waits for the next flush.
+    is_owed: AtomicBool,
     /// Something was reported since the last tick.
     is_stirred: AtomicBool,
     /// What went wrong, until it was told; and whether it ever did.
@@ -58,7 +58,7 @@ impl Keeper {
         let (journal, resume) = Journal::open(lock, &folder, info)?;
         let keeper = Self {
             journal: Mutex::new(journal),
-            unflushed: AtomicU64::new(0),
+            is_owed: AtomicBool::new(false),
             is_stirred: AtomicBool::new(false),
             trouble: Mutex::default(),
             _lock: state_lock,
@@ -76,7 +76,7 @@ impl Keeper {
         drop(journal);
         self.note(verified.and(incomplete));
         if needs_flush {
-            self.unflushed.fetch_add(1, Ordering::SeqCst);
+            self.is_owed.store(true, Ordering::SeqCst);
         }
     }
 
@@ -96,10 +96,7 @@ impl Keeper {
     }
 
     pub(super) fn wrote(&self, blocks: impl Iterator<Item = Block>) {
-        let mut bytes = 0;
-        let counted = blocks.inspect(|block| bytes += u64::from(block.length()));
-        self.lock().wrote(counted);
-        self.unflushed.fetch_add(bytes, Ordering::SeqCst);
+        self.lock().wrote(blocks);
         self.is_stirred.store(true, Ordering::SeqCst);
     }
 
@@ -118,9 +115,9 @@ impl Keeper {
         }
     }
 
-    /// Bytes that a loss of power would take.
-    pub(crate) fn unflushed(&self) -> u64 {
-        self.unflushed.load(Ordering::SeqCst)
+    /// Whether a claim waits for the next flush.
+    pub(super) fn is_owed(&self) -> bool {
+        self.is_owed.load(Ordering::SeqCst)
     }
 
     /// Whether there is something to record.
@@ -144,7 +141,7 @@ impl Keeper {
         scope: Scope,
         flush: impl FnOnce() -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        self.unflushed.store(0, Ordering::SeqCst);
+        self.is_owed.store(false, Ordering::SeqCst);
         let Some(begun) = self.lock().begin_flush(scope) else {
             return flush();
         };

@@ -17,6 +17,7 @@ struct Faulty {
     fails: AtomicBool,
     injected: AtomicUsize,
     lost: AtomicBool,
+    flushing: Mutex<()>,
     slow: Option<std::time::Duration>,
 }
 
@@ -28,6 +29,7 @@ impl Faulty {
             fails: AtomicBool::new(false),
             injected: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            flushing: Mutex::default(),
             slow: None,
         }
     }
@@ -87,6 +89,7 @@ impl Store for Faulty {
     }
 
     fn flush(&self) -> Result<(), StorageError> {
+        let _gate = self.flushing.lock().unwrap();
         self.did("flush".to_owned())
     }
 
@@ -116,7 +119,11 @@ struct Bench {
 }
 
 fn bench(threads: usize, store: Faulty) -> Bench {
-    let pool = Disk::start(threads).unwrap();
+    bench_within(threads, u64::MAX, store)
+}
+
+fn bench_within(threads: usize, dirty_max: u64, store: Faulty) -> Bench {
+    let pool = Disk::start_within(threads, dirty_max).unwrap();
     let (store, notes) = (Arc::new(store), Arc::new(Mailbox::new()));
     let disk = TorrentDisk::new(
         store.clone(),
@@ -341,6 +348,23 @@ fn full_queue_tells_when_there_is_room() {
     assert!(bench.disk.is_full());
     assert!(matches!(bench.answers(1)[..], [Answer::Room]));
     assert!(!bench.disk.is_full());
+}
+
+#[test]
+fn bytes_that_are_not_durable_hold_up_what_comes_until_they_are() {
+    let bench = bench_within(1, 1 << 20, Faulty::new());
+    let flush = bench.store.flushing.lock().unwrap();
+    bench.push(0, (0..80).map(|_| bench.write(0, 0)).collect());
+    while !bench.disk.is_full() {
+        thread::yield_now();
+    }
+    assert!(bench.disk.dirty.bytes() >= 1 << 20);
+    drop(flush);
+    while bench.disk.is_full() {
+        bench.answers(1);
+    }
+    let done = bench.store.done.lock().unwrap();
+    assert!(done.contains(&"flush".to_owned()), "{done:?}");
 }
 
 #[test]

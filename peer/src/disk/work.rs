@@ -112,6 +112,7 @@ fn do_batch(batch: Batch, answers: &mut Vec<Note>) {
         }
     }
     disk.write(writes, batch.epoch, answers);
+    disk.keep_down();
     for (piece, digests) in verify {
         if disk.spoiled().remove(&piece) == Some(batch.epoch) {
             answers.push(verify::answer(piece, Verdict::Unknown, Vec::new()));
@@ -190,7 +191,7 @@ impl TorrentDisk {
     fn sync(&self, job: &Sync) -> Vec<Note> {
         let keeper = self.keeper.as_ref();
         let flush = |scope| {
-            let flush = || self.store.flush();
+            let flush = || self.dirty.flush(|| self.store.flush());
             keeper.map_or_else(flush, |keeper| keeper.flush(scope, flush))
         };
         let mut answers = Vec::new();
@@ -216,7 +217,9 @@ impl TorrentDisk {
                 .and_then(|keeper| keeper.trouble())
                 .map(Answer::Forgetful),
         );
-        answers.into_iter().map(Note::Disk).collect()
+        let mut answers = answers.into_iter().map(Note::Disk).collect();
+        self.tell_room(self.dirty.bytes() <= self.lanes.dirty_max / 2, &mut answers);
+        answers
     }
 
     /// Before blocks of these pieces are written.
@@ -252,6 +255,8 @@ impl TorrentDisk {
                 answers.push(Note::Disk(Answer::Failed { error, deed }));
             }
         }
+        let bytes = written.iter().map(|block| u64::from(block.length())).sum();
+        self.dirty.written.fetch_add(bytes, Ordering::SeqCst);
         if let Some(keeper) = self.keeper.as_ref().filter(|_| !written.is_empty()) {
             keeper.wrote(written.into_iter());
         }

@@ -26,7 +26,7 @@ use crate::disk::{Job, TorrentDisk};
 use crate::error::Failure;
 use crate::event::Board;
 use crate::handle::{Command, State, TorrentSnapshot};
-use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_BYTES, FLUSH_EVERY, MEASURE_EVERY, TICK};
+use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, TICK};
 use crate::listen::Doors;
 use crate::mailbox::Mailbox;
 use crate::note::{Announced, Note};
@@ -336,9 +336,9 @@ impl Live {
 
     /// Has the journal kept, and what was written made durable from time to time.
     fn remember(&mut self, now: Instant) {
-        let unflushed = self.shared.disk.unflushed();
-        let is_due = unflushed >= FLUSH_BYTES || (unflushed > 0 && self.next_flush <= now);
-        if is_due || unflushed == 0 {
+        let is_owed = self.shared.disk.owes_flush();
+        let is_due = is_owed && self.next_flush <= now;
+        if is_due || !is_owed {
             self.next_flush = now + FLUSH_EVERY;
         }
         // What failed once is tried again by itself.
