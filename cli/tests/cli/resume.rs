@@ -12,7 +12,7 @@ use crate::support::{Folder, Running, seeder};
 
 const NAME: &str = "film.bin.torrent";
 /// Kills in the long test, if the environment names no other number.
-const KILLS: u32 = 20;
+const KILLS: u32 = 100;
 
 /// A client for the folder `there` that knows one peer.
 fn leecher(folder: &Folder, port: u64, more: &[&str]) -> Running {
