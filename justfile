@@ -31,6 +31,10 @@ deny:
 sim seed:
     SHOAL_SIM_SEED={{seed}} cargo test --release -p shoal-swarm --test sim -- --nocapture
 
+# Swarms of so many leechers beside the fluid bound and the bound of pieces; 200 take minutes.
+sim-fluid sizes="8,50,200":
+    SHOAL_SIM_FLUID={{sizes}} cargo test --release -p shoal-swarm --test sim -- --nocapture table_of_swarms
+
 # Many seeds, until the count is reached.
 sim-soak seeds="10000":
     SHOAL_SIM_SEEDS={{seeds}} cargo test --release -p shoal-swarm --test sim -- --nocapture

@@ -11,8 +11,8 @@ use fastrand::Rng;
 
 use crate::io::PeerKey;
 use crate::limits::{
-    CHOKE_ROUND, NEWCOMER_FOR, NEWCOMER_WEIGHT, OPTIMISTIC_ROUNDS, SEED_TURN, SLOT_RATE,
-    SLOT_SETTLE, UNCHOKE_SLOTS_MAX,
+    CHOKE_ROUND, NEWCOMER_FOR, NEWCOMER_WEIGHT, OPTIMISTIC_ROUNDS, SEED_TURN, SLOT_PIECE_WITHIN_MS,
+    SLOT_RATE, SLOT_SETTLE, UNCHOKE_SLOTS_MAX,
 };
 
 /// One peer that is interested in us.
@@ -131,8 +131,15 @@ impl Choker {
     }
 
     /// Once in a while: opens a slot while everyone served gets plenty and somebody waits, closes
-    /// one when not. Thin lines stay with the configured slots.
-    pub fn adjust_slots(&mut self, now: Instant, contenders: &[Contender], seeding: bool) {
+    /// one when not. Thin lines stay with the configured slots, and so do large pieces: half of one
+    /// is nothing that a peer could give on.
+    pub fn adjust_slots(
+        &mut self,
+        now: Instant,
+        contenders: &[Contender],
+        piece_length: u32,
+        seeding: bool,
+    ) {
         let served = contenders.iter();
         let served = served.filter(|c| c.unchoked && !c.is_no_burden(seeding));
         let rates: Vec<_> = served
@@ -145,7 +152,8 @@ impl Choker {
             .collect();
         let waiting = contenders.iter().any(|c| !c.unchoked);
         let settled = rates.iter().all(|(settled, _)| *settled);
-        let enough = |slots: usize| slots as u64 * SLOT_RATE;
+        let a_piece_in_time = u64::from(piece_length) * 1_000 / SLOT_PIECE_WITHIN_MS;
+        let enough = |slots: usize| (slots as u64 * SLOT_RATE).max(a_piece_in_time);
         let slots = self.regular_slots() + 1;
         let busy = rates
             .iter()
@@ -440,27 +448,55 @@ mod tests {
         assert_eq!(first, second);
     }
 
+    /// Fills the slots of a choker of five again and again while everyone served gets that much.
+    fn open_slots(
+        choker: &mut Choker,
+        all: &mut [Contender],
+        upload_rate: u64,
+        piece_length: u32,
+    ) -> (Instant, usize) {
+        let mut now = all[0].since;
+        for _ in 0..20 {
+            let chosen = choker.fill(now, all, true);
+            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
+                (c.unchoked, c.since, c.upload_rate) = (true, now, upload_rate);
+            }
+            now += SECOND * 4;
+            choker.adjust_slots(now, all, piece_length, false);
+        }
+        (now, all.iter().filter(|c| c.unchoked).count())
+    }
+
+    #[test]
+    fn slots_open_while_each_gets_its_pieces_soon() {
+        for (upload_rate, piece_length, expected) in [
+            (600 << 10, 1 << 20, UNCHOKE_SLOTS_MAX),
+            (400 << 10, 1 << 20, 5),
+            (400 << 10, 1 << 18, UNCHOKE_SLOTS_MAX),
+        ] {
+            let start = Instant::now();
+            let mut choker = Choker::new(4, 1, start);
+            let mut all = contenders(30, start);
+            let (_, served) = open_slots(&mut choker, &mut all, upload_rate, piece_length);
+            assert_eq!(
+                served, expected,
+                "{upload_rate} B/s, pieces of {piece_length}"
+            );
+        }
+    }
+
     #[test]
     fn slots_open_while_all_get_plenty_and_close_when_not() {
         let start = Instant::now();
         let mut choker = Choker::new(4, 1, start);
-        let mut now = start;
         let mut all = contenders(30, start);
-        for _ in 0..20 {
-            let chosen = choker.fill(now, &all, true);
-            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
-                (c.unchoked, c.since, c.upload_rate) = (true, now, 1 << 20);
-            }
-            now += SECOND * 4;
-            choker.adjust_slots(now, &all, false);
-        }
-        let served = all.iter().filter(|c| c.unchoked).count();
+        let (now, served) = open_slots(&mut choker, &mut all, 1 << 20, 16 << 10);
         assert_eq!(served, UNCHOKE_SLOTS_MAX);
         for c in &mut all {
             c.upload_rate = 1_000;
         }
         for _ in 0..20 {
-            choker.adjust_slots(now, &all, false);
+            choker.adjust_slots(now, &all, 16 << 10, false);
         }
         assert_eq!(choker.round(now, all, false).len(), 5);
     }

@@ -29,9 +29,10 @@ pub const REQUESTS_ON_PROBATION: usize = 2;
 /// Requests always allowed to an unchoking peer. Source: libtorrent, `min_request_queue` 2.
 pub const REQUESTS_MIN: usize = 2;
 
-/// How long a request should wait at a peer. Ours: libtorrent's 3 s makes leechers ask a lone
-/// seed for the same piece too often; one second still covers any round trip and a rate dip.
-pub const QUEUE_TIME: Duration = Duration::from_secs(1);
+/// How long a request should wait at a peer. Ours: libtorrent waits 3 s; but what one peer holds
+/// that long, another could give who gets the piece a moment later. It covers the jitter of a
+/// line; a longer round trip is measured and doubled.
+pub const QUEUE_TIME: Duration = Duration::from_millis(300);
 
 /// Blocks given up (cancel, choke, reject) that may still come. Ours: two full pipelines.
 pub const LATE_BLOCKS_MAX: usize = 2 * REQUESTS_IN_FLIGHT_MAX;
@@ -108,6 +109,10 @@ pub const UNCHOKE_SLOTS_MAX: usize = 16;
 /// are common and thin slots are not.
 pub const SLOT_RATE: u64 = 8 << 10;
 
+/// No slot is opened beyond the configured ones unless each peer gets a piece in this time,
+/// milliseconds. Ours: what is given on waits for the whole piece, at each hop.
+pub const SLOT_PIECE_WITHIN_MS: u64 = 2_000;
+
 /// A served peer's rate is trusted after this. Ours.
 pub const SLOT_SETTLE: Duration = Duration::from_secs(3);
 
@@ -129,9 +134,10 @@ pub const WASTER_PAUSE: Duration = Duration::from_secs(10);
 /// The most of [`WASTER_PAUSE`]. Ours: an honest peer whose disk stood still waits no longer.
 pub const WASTER_PAUSE_MAX: Duration = Duration::from_secs(160);
 
-/// Bytes given to the shell and not yet on the line, per peer, at first. Ours: 512 KiB is a
-/// batch of 32 blocks for one vectored write.
-pub const SERVE_AHEAD_START: u64 = 512 << 10;
+/// Bytes given to the shell and not yet on the line, per peer, at first. Ours: what we say waits
+/// behind them, a fifth of a second on a line of 20 Mbit/s with eight peers; a fast line runs dry
+/// and gets more at once.
+pub const SERVE_AHEAD_START: u64 = 64 << 10;
 
 /// The same, after the line ran dry. Ours: half of what a peer may queue.
 pub const SERVE_AHEAD_MAX: u64 = 4 << 20;
@@ -158,6 +164,10 @@ pub const CONTROL_PER_S: u64 = 50;
 /// Allowed-fast pieces given to a peer. Source: BEP 6, k = 10.
 pub const ALLOWED_FAST_GIVEN: usize = 10;
 
+/// Blocks of them that a peer is given while it is choked. Ours: 1 MiB. Its other peers allow the
+/// same pieces, so it need not get them whole from one; ten pieces of 16 MiB would be no choking.
+pub const ALLOWED_FAST_BLOCKS: usize = 64;
+
 /// Allowed-fast pieces kept from a peer. Ours: more than any client gives.
 pub const ALLOWED_FAST_KEPT: usize = 32;
 
@@ -173,6 +183,10 @@ pub const SUGGEST_AHEAD_MAX: usize = 32;
 /// Bytes that a seed suggests to a peer ahead of its requests, at least. Ours: what the first
 /// requests ask for.
 pub const SUGGEST_AHEAD_BYTES: u64 = (REQUESTS_START as u64) << 14;
+
+/// A seed that suggested something is asked for nothing else that seeds alone have for so long.
+/// Ours: what it gives others meanwhile comes from them; a seed that only says so costs us this.
+pub const SUGGESTIONS_AWAITED: Duration = Duration::from_secs(10);
 
 /// A suggested piece that nobody has after this is suggested again. Ours: a seed's turn.
 pub const SUGGEST_AGAIN_AFTER: Duration = Duration::from_secs(30);

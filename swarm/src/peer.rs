@@ -13,8 +13,8 @@ use shoal_wire::Message;
 use crate::holdings::Holdings;
 use crate::io::Direction;
 use crate::limits::{
-    CONTROL_BURST, CONTROL_PER_S, HUNGRY_SHARE, IDLE_AFTER, SLOT_FRESH, WASTER_PAUSE,
-    WASTER_PAUSE_MAX,
+    CONTROL_BURST, CONTROL_PER_S, HUNGRY_SHARE, IDLE_AFTER, SLOT_FRESH, SUGGESTIONS_AWAITED,
+    WASTER_PAUSE, WASTER_PAUSE_MAX,
 };
 use crate::misbehaved::PeerMisbehaved;
 use crate::rates::{Rate, Share, TokenBucket};
@@ -53,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) allowed_by_it: Vec<PieceIndex>,
     /// Pieces that it would rather be asked for, the newest last.
     pub(crate) suggested_by_it: Vec<PieceIndex>,
+    /// When it last suggested any.
+    pub(crate) suggested_at: Option<Instant>,
     /// Pieces that we suggested and that it has not asked for.
     pub(crate) suggested_by_us: Vec<PieceIndex>,
     /// Pieces that we give it even while we choke,
@@ -119,6 +121,7 @@ impl Peer {
             in_turn: false,
             allowed_by_it: Vec::new(),
             suggested_by_it: Vec::new(),
+            suggested_at: None,
             suggested_by_us: Vec::new(),
             allowed_by_us: Vec::new(),
             allowed_blocks_left: 0,
@@ -234,6 +237,13 @@ impl Peer {
         } else {
             Err(flood)
         }
+    }
+
+    /// Whether it tells everybody which pieces to ask for, so that it gives each only once.
+    pub(crate) fn deals(&self, now: Instant) -> bool {
+        let since = |at: Instant| now.saturating_duration_since(at);
+        self.suggested_at
+            .is_some_and(|at| since(at) < SUGGESTIONS_AWAITED)
     }
 
     /// Whether the piece is given even while we choke.

@@ -9,6 +9,7 @@
 //!    └─────────────────┴─────────────────────────────┘
 //! ```
 
+mod dealt;
 mod invariants;
 mod order;
 mod state;
@@ -197,7 +198,8 @@ impl Picker {
     /// Chooses up to `count` blocks to ask `peer` for and marks them requested.
     ///
     /// Pieces already begun come first, then the rarest, each as one run of blocks. Among equally
-    /// rare ones those `suggested` come first.
+    /// rare ones those `suggested` come first. A seed is asked first for what seeds alone have,
+    /// begun or not: the rest of a piece that others have may come from them.
     pub fn pick(
         &mut self,
         peer: PeerKey,
@@ -207,13 +209,17 @@ impl Picker {
         picked: &mut Vec<Block>,
     ) {
         let full = picked.len() + count;
-        let mut at = 0;
-        while picked.len() < full && at < self.partial.len() {
-            let piece = self.partial[at];
-            // A piece whose last free block goes leaves the list: the next moves up.
-            let stays = !holdings.has(piece) || !self.take(piece, peer, full, picked);
-            at += usize::from(stays);
+        if holdings.is_seed() {
+            self.take_begun(peer, holdings, 0, full, picked);
+            while picked.len() < full && self.needs_seeds() {
+                let Some(piece) = self.next_missing(peer, holdings, suggested) else {
+                    break;
+                };
+                self.begin(piece, peer);
+                self.take(piece, peer, full, picked);
+            }
         }
+        self.take_begun(peer, holdings, u16::MAX, full, picked);
         while picked.len() < full {
             let Some(piece) = self.next_missing(peer, holdings, suggested) else {
                 return;
@@ -672,6 +678,50 @@ mod tests {
         assert_ne!(rest[2].piece(), begun[0].piece());
         let numbers = begun.iter().chain(&rest[..2]).map(|block| block.number());
         assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn seed_is_asked_for_what_seeds_alone_have_before_the_rest_of_what_others_have() {
+        let mut picker = picker(1);
+        picker.peer_came(&Holdings::All);
+        picker.peer_came(&holdings(0..18));
+        fetch(&mut picker, piece(0));
+        let begun = pick(&mut picker, B, &holdings(0..18), 1)[0].piece();
+        let picked = pick(&mut picker, A, &Holdings::All, 11);
+        let seeds_alone: BTreeSet<_> = picked[..8].iter().map(|block| block.piece()).collect();
+        assert_eq!(seeds_alone, BTreeSet::from([piece(18), piece(19)]));
+        assert!(picked[8..].iter().all(|block| block.piece() == begun));
+    }
+
+    #[test]
+    fn dealing_seed_is_asked_for_what_it_suggests_and_what_is_begun_of_it() {
+        let mut picker = picker(1);
+        picker.peer_came(&Holdings::All);
+        picker.peer_came(&holdings(0..10));
+        let deal = |picker: &mut Picker, suggested: &[u32], count| {
+            let suggested: Vec<_> = suggested.iter().map(|&index| piece(index)).collect();
+            let mut picked = Vec::new();
+            picker.pick_dealt(A, &suggested, count, &mut picked);
+            picker.check_invariants();
+            picked.iter().map(|block| block.piece()).collect::<Vec<_>>()
+        };
+        assert!(picker.needs_seeds());
+        assert_eq!(
+            deal(&mut picker, &[], 9),
+            [],
+            "it may be giving them to others"
+        );
+        assert_eq!(
+            deal(&mut picker, &[12, 13], 5),
+            [12, 12, 12, 12, 13].map(piece)
+        );
+        assert_eq!(
+            deal(&mut picker, &[3, 12], 9),
+            [13; 3].map(piece),
+            "others have 3"
+        );
+        (10..20).for_each(|index| picker.peer_gained(piece(index)));
+        assert!(!picker.needs_seeds());
     }
 
     #[test]

@@ -180,11 +180,11 @@ mod tests {
             }
             count
         };
-        assert_eq!(hand_out(&mut queue), 32);
+        assert_eq!(hand_out(&mut queue), 4);
         queue.settled(1);
         assert_eq!(hand_out(&mut queue), 1);
-        queue.settled(32);
-        assert_eq!(hand_out(&mut queue), 64, "the line ran dry");
+        queue.settled(4);
+        assert_eq!(hand_out(&mut queue), 8, "the line ran dry");
     }
 
     #[test]

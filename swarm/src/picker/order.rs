@@ -58,6 +58,12 @@ impl Order {
         self.availability[piece.index()]
     }
 
+    /// The availability of the rarest.
+    pub(crate) fn lowest(&mut self) -> Option<u16> {
+        let rarest = self.sorted().first().copied()?;
+        Some(self.availability(rarest))
+    }
+
     /// The pieces, rarest first.
     pub(crate) fn sorted(&mut self) -> &[PieceIndex] {
         if self.stale {

@@ -11,8 +11,8 @@ use super::Swarm;
 use crate::blame::Suspect;
 use crate::io::{CloseReason, Direction, Event, Output, PeerKey};
 use crate::limits::{
-    ALLOWED_FAST_BELOW, ALLOWED_FAST_GIVEN, DIALS_MAX, FORGIVEN_AFTER, INCOMING_RESERVE,
-    REQUESTS_QUEUED_MAX, USELESS_AFTER,
+    ALLOWED_FAST_BELOW, ALLOWED_FAST_BLOCKS, ALLOWED_FAST_GIVEN, DIALS_MAX, FORGIVEN_AFTER,
+    INCOMING_RESERVE, REQUESTS_QUEUED_MAX, USELESS_AFTER,
 };
 use crate::peer::Peer;
 
@@ -160,14 +160,16 @@ impl Swarm {
         let set = allowed_fast_set(ip, self.config.info_hash, pieces, ALLOWED_FAST_GIVEN);
         let ours = set.into_iter().filter_map(|index| geometry.piece(index));
         let have = self.picker.have();
+        // What we have alone is dealt out, each piece to one; the choker says to whom.
         peer.allowed_by_us = ours
             .filter(|&piece| have.has(piece) && !peer.holdings.has(piece))
+            .filter(|&piece| self.picker.rarity(piece) > 0)
             .collect();
         let blocks = peer
             .allowed_by_us
             .iter()
             .map(|&piece| geometry.block_count(piece));
-        peer.allowed_blocks_left = blocks.sum();
+        peer.allowed_blocks_left = blocks.sum::<usize>().min(ALLOWED_FAST_BLOCKS);
         for piece in peer.allowed_by_us.clone() {
             let index = piece.get();
             self.send(now, key, Message::AllowedFast { index });
@@ -202,6 +204,9 @@ impl Swarm {
         let Some(peer) = self.peers.remove(&key) else {
             return;
         };
+        if let Some(spread) = &mut self.spread {
+            spread.take_back(key);
+        }
         self.picker.peer_left(&peer.holdings);
         self.slots_changed = true;
         if let Some(address) = peer.listens_at {

@@ -9,10 +9,13 @@ use shoal_wire::Message;
 use super::Swarm;
 use crate::blame::Suspect;
 use crate::io::{CloseReason, Digest, Event, Output, PeerKey, Verdict};
-use crate::limits::{ENDGAME_BLOCKS, QUEUE_TIME, REJECT_PAUSE, UNREQUESTED_BLOCKS_MAX};
+use crate::limits::{ENDGAME_BLOCKS, REJECT_PAUSE, UNREQUESTED_BLOCKS_MAX};
 use crate::misbehaved::PeerMisbehaved;
 use crate::picker::Arrival;
 use crate::requests::{Expectation, Rejected};
+
+/// The rate that a peer is credited with that has shown none, bytes a second: a block a second.
+const SLOWEST: u64 = BLOCK_LENGTH as u64;
 
 impl Swarm {
     /// Tells the peer whether we want something it has, when that changed.
@@ -103,12 +106,17 @@ impl Swarm {
             }
             return;
         }
-        picker.pick(key, &peer.holdings, &peer.suggested_by_it, count, picked);
+        let suggested = &peer.suggested_by_it;
+        if peer.holdings.is_seed() && peer.deals(now) && picker.needs_seeds() {
+            picker.pick_dealt(key, suggested, count, picked);
+            return;
+        }
+        picker.pick(key, &peer.holdings, suggested, count, picked);
         let idle = picked.is_empty() && peer.pipeline.is_empty();
         if idle && !peer.pipeline.is_snubbed() && picker.is_endgame() {
             // A duplicate is worth it when we have the block before the holder gets to it.
             let rate = peer.download_rate.per_second(now);
-            let rate = rate.max(u64::from(BLOCK_LENGTH) / QUEUE_TIME.as_secs());
+            let rate = rate.max(SLOWEST);
             let ours = std::time::Duration::from_millis(u64::from(BLOCK_LENGTH) * 1_000 / rate);
             let worth = |holder: PeerKey| {
                 peers.get(&holder).is_none_or(|holder| {

@@ -121,6 +121,7 @@ impl Swarm {
         if !peer.peer_chokes {
             peer.peer_chokes = true;
             peer.peer_chokes_since = now;
+            peer.suggested_by_it.clear();
             // With BEP 6 each request gets its own answer; without, the choke is the answer.
             if !self.peer(key).fast {
                 self.release_requests(key);
@@ -222,7 +223,9 @@ impl Swarm {
         piece: PieceIndex,
     ) -> Result<(), PeerMisbehaved> {
         let news = self.picker.is_missing(piece);
-        let suggested = &mut self.peer(key).suggested_by_it;
+        let peer = self.peer(key);
+        peer.suggested_at = Some(now);
+        let suggested = &mut peer.suggested_by_it;
         if news && suggested.len() < SUGGESTED_KEPT && !suggested.contains(&piece) {
             suggested.push(piece);
             return Ok(());

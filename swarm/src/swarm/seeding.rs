@@ -67,7 +67,7 @@ impl Swarm {
         let unforeseen = self
             .spread
             .as_mut()
-            .is_some_and(|spread| spread.asked(now, piece));
+            .is_some_and(|spread| spread.asked(now, key, piece));
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
@@ -90,7 +90,7 @@ impl Swarm {
         // As many pieces as it asks for in a second or before it hears from us again.
         let second = peer.upload_rate.per_second(now).max(SUGGEST_AHEAD_BYTES);
         let ahead = second / u64::from(geometry.full_piece_length());
-        let ahead = usize::try_from(ahead + 2).unwrap_or(SUGGEST_AHEAD_MAX);
+        let ahead = usize::try_from(ahead + 1).unwrap_or(SUGGEST_AHEAD_MAX);
         let ahead = ahead.min(SUGGEST_AHEAD_MAX);
         while let Some(peer) = self.peers.get_mut(&key) {
             if !peer.fast || peer.we_choke || peer.suggested_by_us.len() >= ahead {
@@ -99,7 +99,7 @@ impl Swarm {
             let rng = &mut self.rng;
             let new = || Spread::new(geometry.all_pieces(), rng.u64(..));
             let spread = self.spread.get_or_insert_with(new);
-            let Some(piece) = spread.deal(now, |piece| self.picker.rarity(piece) > 0) else {
+            let Some(piece) = spread.deal(now, key, |piece| self.picker.rarity(piece) > 0) else {
                 return;
             };
             peer.suggested_by_us.push(piece);
@@ -200,7 +200,9 @@ impl Swarm {
     pub(super) fn adjust_slots(&mut self, now: Instant) {
         let contenders = self.contenders(now);
         let seeding = self.is_complete();
-        self.choker.adjust_slots(now, &contenders, seeding);
+        let piece_length = self.picker.geometry().full_piece_length();
+        self.choker
+            .adjust_slots(now, &contenders, piece_length, seeding);
     }
 
     fn contenders(&self, now: Instant) -> Vec<Contender> {
@@ -240,14 +242,18 @@ impl Swarm {
         peer.we_choke = choke;
         peer.we_choke_since = now;
         if !choke {
-            self.send(now, key, Message::Unchoke);
+            // First what to ask for: it asks as soon as it may.
             self.suggest(now, key);
+            self.send(now, key, Message::Unchoke);
             return;
         }
         let allowed = std::mem::take(&mut peer.allowed_by_us);
         let dropped = peer.uploads.clear(|block| allowed.contains(&block.piece()));
         peer.allowed_by_us = allowed;
         peer.suggested_by_us.clear();
+        if let Some(spread) = &mut self.spread {
+            spread.take_back(key);
+        }
         peer.note_hunger(now);
         let fast = peer.fast;
         self.send(now, key, Message::Choke);

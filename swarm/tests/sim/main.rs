@@ -35,6 +35,7 @@ mod world;
 mod churn;
 mod determinism;
 mod efficiency;
+mod fluid;
 mod hostile;
 mod operations;
 mod poison;

@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     /// Bytes of the torrent.
     pub(crate) total: u64,
     pub(crate) begin: Instant,
+    /// When every piece was with somebody who came without it, and what the seeds had sent then.
+    pub(crate) first_copy: Option<(Duration, u64)>,
     now: Instant,
 }
 
@@ -61,6 +63,7 @@ impl Outcome {
             played: played.collect(),
             total: world.content.geometry.total(),
             begin: world.begin,
+            first_copy: world.first_copy,
             now: world.net.now(),
             nodes: world.nodes,
         }

@@ -123,6 +123,7 @@ impl World {
                 assert!(node.have.insert(piece), "marks {piece} twice");
                 let guilty = node.accused.remove(&piece).unwrap_or_default();
                 node.must_ban.extend(guilty);
+                self.piece_is_out(piece);
             }
             Event::PieceFailed { piece } => {
                 node.record.pieces_failed += 1;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use shoal_metainfo::Block;
+use shoal_metainfo::{Bitfield, Block, PieceIndex};
 use shoal_simulation::{End, Event, HostId, Net, Rng};
 use shoal_swarm::{Input, PeerKey};
 use shoal_wire::{Handshake, Message};
@@ -107,6 +107,10 @@ pub(crate) struct World {
     deadline: Duration,
     /// This node must ask for nothing between the two times.
     pub(crate) quiet: Option<(usize, Duration, Duration)>,
+    /// Pieces that somebody has who came without them.
+    pub(crate) out: Bitfield,
+    /// When all were, and what those had sent by then who came with them.
+    pub(crate) first_copy: Option<(Duration, u64)>,
 }
 
 impl World {
@@ -138,6 +142,8 @@ impl World {
             net,
             nodes,
             adversaries,
+            out: Bitfield::none(plan.content.geometry.pieces()),
+            first_copy: None,
             content: plan.content,
             rng,
             inbox: VecDeque::new(),
@@ -302,6 +308,15 @@ impl World {
         let node = &mut self.nodes[number];
         self.net.crash(node.host);
         node.crash(self.net.now());
+    }
+
+    /// Somebody has got the piece.
+    pub(crate) fn piece_is_out(&mut self, piece: PieceIndex) {
+        if self.out.insert(piece) && self.out.is_full() {
+            let sources = self.nodes.iter().filter(|node| node.plan.have.is_full());
+            let sent = sources.map(|node| node.record.sent).sum();
+            self.first_copy = Some((self.net.elapsed(), sent));
+        }
     }
 
     /// Whether the rest has all of its pieces twice, in hands that stay.

@@ -286,20 +286,33 @@ fn allowed_fast_piece_is_asked_for_while_choked() {
     assert_eq!(asked, geometry().blocks(piece(2)).collect::<Vec<_>>());
 }
 
+fn seed_with_a_peer_that_has_all_but_the_first() -> Stage {
+    let mut stage = Stage::seed();
+    stage.connect(OTHER, 3, Extensions::OURS);
+    let rest = Bytes::from_static(&[0b0111_0000]);
+    stage.says(OTHER, vec![Message::Bitfield(rest)]);
+    stage
+}
+
 #[test]
 fn newcomer_may_ask_for_allowed_fast_pieces_while_choked() {
-    let mut stage = Stage::seed();
+    let mut stage = seed_with_a_peer_that_has_all_but_the_first();
     stage.connect(KEY, 2, Extensions::OURS);
     let outputs = stage.say([Message::HaveNone]);
     let allowed = sent(&outputs, KEY);
-    assert_eq!(allowed.len(), 4, "all pieces of a torrent of four");
+    assert_eq!(
+        allowed.len(),
+        3,
+        "what the seed has alone is given to who is unchoked"
+    );
+    assert!(!allowed.contains(&Message::AllowedFast { index: 0 }));
     let outputs = stage.say([Message::Request(block(1, 0).raw())]);
     let serve = Output::Serve {
         peer: KEY,
         block: block(1, 0),
     };
     assert_eq!(outputs, [serve]);
-    // The grant runs out: 16 blocks in all.
+    // The grant runs out: 12 blocks in all.
     let again = vec![Message::Request(block(1, 1).raw()); 40];
     for message in again {
         stage.say([message]);
@@ -335,11 +348,10 @@ fn interested_peer_is_unchoked_and_served_at_once() {
 #[test]
 fn request_while_choked_is_rejected_or_ignored() {
     let raw = block(0, 0).raw();
-    let mut fast = Stage::seed();
+    let mut fast = seed_with_a_peer_that_has_all_but_the_first();
     fast.connect(KEY, 2, Extensions::OURS);
-    let outputs = fast.say([Message::Bitfield(Bytes::from_static(&[0])), Message::Choke]);
-    // A torrent of four pieces is allowed fast whole; another one is not.
-    assert_eq!(sent(&outputs, KEY).len(), 4);
+    let outputs = fast.say([Message::HaveNone, Message::Request(raw)]);
+    assert!(sent(&outputs, KEY).contains(&Message::Reject(raw)));
     let mut plain = Stage::seed();
     plain.connect(KEY, 2, Extensions::default());
     assert_eq!(plain.say([Message::Request(raw)]), []);
