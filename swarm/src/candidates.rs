@@ -42,7 +42,8 @@ struct Turn {
 pub struct Candidates {
     known: BTreeMap<SocketAddr, Candidate>,
     queue: BTreeSet<(Turn, SocketAddr)>,
-    dialling: usize,
+    /// Dials without an answer yet, whatever became of the address meanwhile: it may have dialled us.
+    dials: BTreeSet<SocketAddr>,
     /// Addresses that are ourselves.
     ours: BTreeSet<SocketAddr>,
     banned: BTreeSet<Ban>,
@@ -65,7 +66,7 @@ impl Candidates {
         Self {
             known: BTreeMap::new(),
             queue: BTreeSet::new(),
-            dialling: 0,
+            dials: BTreeSet::new(),
             ours: BTreeSet::new(),
             banned: BTreeSet::new(),
             banned_in_order: VecDeque::new(),
@@ -114,7 +115,10 @@ impl Candidates {
                 continue;
             }
             candidate.state = State::Dialling;
-            self.dialling += 1;
+            if !self.dials.insert(address) {
+                self.wait(address, now + RETRY_FIRST);
+                continue;
+            }
             return Some(address);
         }
         None
@@ -129,7 +133,7 @@ impl Candidates {
     /// Dials under way.
     #[must_use]
     pub fn dialling(&self) -> usize {
-        self.dialling
+        self.dials.len()
     }
 
     /// Addresses that wait for their time.
@@ -153,14 +157,21 @@ impl Candidates {
 
     /// A dial came to nothing.
     pub fn failed(&mut self, now: Instant, address: SocketAddr) {
-        if self.leave_dialling(address) {
+        self.dials.remove(&address);
+        let known = self.known.get(&address);
+        if known.is_some_and(|candidate| candidate.state == State::Dialling) {
             self.back_off(now, address);
         }
     }
 
+    /// A dial came to a connection.
+    pub fn answered(&mut self, address: SocketAddr) {
+        self.dials.remove(&address);
+        self.connected(address);
+    }
+
     /// There is a connection to the address: by our dial, or by theirs and they told its port.
     pub fn connected(&mut self, address: SocketAddr) {
-        self.leave_dialling(address);
         if let Some(candidate) = self.known.get_mut(&address) {
             if let State::Waiting(turn) = candidate.state {
                 self.queue.remove(&(turn, address));
@@ -234,19 +245,6 @@ impl Candidates {
         }
     }
 
-    /// True when it was being dialled.
-    fn leave_dialling(&mut self, address: SocketAddr) -> bool {
-        let Some(candidate) = self.known.get_mut(&address) else {
-            return false;
-        };
-        let was = candidate.state == State::Dialling;
-        if was {
-            candidate.state = State::Connected;
-            self.dialling -= 1;
-        }
-        was
-    }
-
     fn wait(&mut self, address: SocketAddr, at: Instant) {
         let candidate = self.known.get_mut(&address).expect("only known ones wait");
         let rank = match candidate.source {
@@ -276,12 +274,8 @@ impl Candidates {
         let Some(candidate) = self.known.remove(&address) else {
             return;
         };
-        match candidate.state {
-            State::Waiting(turn) => {
-                self.queue.remove(&(turn, address));
-            }
-            State::Dialling => self.dialling -= 1,
-            State::Connected => {}
+        if let State::Waiting(turn) = candidate.state {
+            self.queue.remove(&(turn, address));
         }
     }
 
@@ -351,6 +345,25 @@ mod tests {
         candidates.add(now, address("127.0.0.1:5"), User);
         assert_eq!(candidates.dial(now, false), Some(address("127.0.0.1:5")));
         assert_eq!(candidates.dialling(), 1);
+    }
+
+    #[test]
+    fn dial_counts_until_its_answer_though_the_peer_dialled_us_meanwhile() {
+        let mut now = Instant::now();
+        let mut candidates = Candidates::new(1);
+        candidates.add(now, nth(0), Tracker);
+        assert_eq!(candidates.dial(now, false), Some(nth(0)));
+        candidates.connected(nth(0));
+        assert_eq!(candidates.dialling(), 1);
+        candidates.disconnected(now, nth(0), true, false);
+        now += RETRY_MAX;
+        assert_eq!(candidates.dial(now, false), None, "one dial at a time");
+        candidates.failed(now, nth(0));
+        assert_eq!(candidates.dialling(), 0);
+        now += RETRY_MAX;
+        assert_eq!(candidates.dial(now, false), Some(nth(0)));
+        candidates.answered(nth(0));
+        assert_eq!(candidates.dialling(), 0);
     }
 
     #[test]
@@ -456,6 +469,7 @@ mod tests {
         let mut candidates = Candidates::new(1);
         candidates.add(now, nth(0), User);
         assert_eq!(candidates.dial(now, false), Some(nth(0)));
+        candidates.answered(nth(0));
         candidates.is_us(nth(0));
         candidates.add(now, nth(0), User);
         assert_eq!(

@@ -27,7 +27,7 @@ impl Swarm {
     ) {
         debug_assert!(!self.peers.contains_key(&key), "keys are never used again");
         if direction == Direction::Outgoing {
-            self.candidates.connected(address);
+            self.candidates.answered(address);
         }
         if let Err(reason) = self.admit(now, address, direction, &handshake) {
             if direction == Direction::Outgoing && reason != CloseReason::Duplicate {

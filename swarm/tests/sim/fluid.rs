@@ -133,38 +133,40 @@ fn sizes() -> Vec<usize> {
     sizes.map(size).collect()
 }
 
-/// The bound is the one that is promised for real lines; here the wires carry nothing else.
+/// As promised of real lines.
 #[test]
-fn eight_equal_leechers_get_what_their_lines_allow_and_the_seed_gives_each_piece_once() {
-    let race = Race {
-        leechers: 8,
-        piece_length: 64 << 10,
-        mixed: false,
-        bytes: 64 * MIB,
-    };
-    for seed in seeds(Scenario::Efficiency, 3, (0, 1)) {
-        let result = race.run(seed);
-        print(race, seed, &result);
-        assert!(result.fluid < 1.15, "seed {seed}: {result:?}");
-        assert!(result.first_copy < 1.02, "seed {seed}: {result:?}");
+fn eight_leechers_get_what_their_lines_allow_and_the_seed_gives_each_piece_once() {
+    for seed in seeds(Scenario::Efficiency, 1, (0, 1)) {
+        for mixed in [false, true] {
+            let race = Race {
+                leechers: 8,
+                piece_length: 64 << 10,
+                mixed,
+                bytes: 64 * MIB,
+            };
+            let result = race.run(seed);
+            print(race, seed, &result);
+            assert!(result.fluid < 1.15, "seed {seed}: {result:?}");
+            assert!(result.first_copy < 1.02, "seed {seed}: {result:?}");
+            assert!(result.waste < 0.02, "seed {seed}: {result:?}");
+        }
     }
 }
 
-/// The first copy is out before anything is given twice, whoever takes the pieces.
+/// More than have a slot at the seed, by far.
 #[test]
-fn seed_gives_unequal_leechers_each_piece_once() {
-    let race = Race {
-        leechers: 8,
-        piece_length: 64 << 10,
-        mixed: true,
-        bytes: 64 * MIB,
-    };
-    for seed in seeds(Scenario::Efficiency, 3, (0, 1)) {
+fn fifty_leechers_get_what_their_lines_allow() {
+    for seed in seeds(Scenario::Efficiency, 1, (0, 1)) {
+        let race = Race {
+            leechers: 50,
+            piece_length: 256 << 10,
+            mixed: false,
+            bytes: 64 * MIB,
+        };
         let result = race.run(seed);
         print(race, seed, &result);
+        assert!(result.fluid < 1.25, "seed {seed}: {result:?}");
         assert!(result.first_copy < 1.05, "seed {seed}: {result:?}");
-        // No goal, a fence: the slow ones have pieces to give on that nobody else has.
-        assert!(result.fluid < 1.4, "seed {seed}: {result:?}");
     }
 }
 
