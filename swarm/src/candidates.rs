@@ -42,7 +42,7 @@ struct Turn {
 pub struct Candidates {
     known: BTreeMap<SocketAddr, Candidate>,
     queue: BTreeSet<(Turn, SocketAddr)>,
-    /// Dials without an answer yet, whatever became of the address meanwhile: it may have dialled us.
+    /// Dials without an answer yet, whatever became of the address: it may have dialled us.
     dials: BTreeSet<SocketAddr>,
     /// Addresses that are ourselves.
     ours: BTreeSet<SocketAddr>,

@@ -124,7 +124,7 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(2);
 pub const SLOT_FRESH: Duration = Duration::from_millis(800);
 
 /// A peer for which something waits less than one part in so many of the time has all that it
-/// asks for: its slot is held against nobody. Ours: who downloads keeps a second of requests here.
+/// asks for: its slot is held against nobody. Ours: who downloads keeps requests here.
 pub const HUNGRY_SHARE: u32 = 4;
 
 /// Who took nothing in its turn gets the next behind everybody else for this long, twice as long
@@ -185,8 +185,9 @@ pub const SUGGEST_AHEAD_MAX: usize = 32;
 pub const SUGGEST_AHEAD_BYTES: u64 = (REQUESTS_START as u64) << 14;
 
 /// A seed that suggested something is asked for nothing else that seeds alone have for so long.
-/// Ours: what it gives others meanwhile comes from them; a seed that only says so costs us this.
-pub const SUGGESTIONS_AWAITED: Duration = Duration::from_secs(10);
+/// Ours: what it gives others meanwhile comes from them. No longer, because those others may take
+/// nothing, and the slot would stay unused.
+pub const SUGGESTIONS_AWAITED: Duration = Duration::from_secs(1);
 
 /// A suggested piece that nobody has after this is suggested again. Ours: a seed's turn.
 pub const SUGGEST_AGAIN_AFTER: Duration = Duration::from_secs(30);

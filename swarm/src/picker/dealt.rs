@@ -8,8 +8,8 @@ use crate::holdings::Holdings;
 use crate::io::PeerKey;
 
 impl Picker {
-    /// As [`Self::pick`], of a seed that deals its pieces out: what it has not `suggested` it may be
-    /// giving to somebody else, who has it for us soon. Chooses only of what seeds alone have.
+    /// As [`Self::pick`], of a seed that deals its pieces out: what it has not `suggested` it may
+    /// be giving to somebody else, who has it for us soon. Chooses only of what seeds alone have.
     pub fn pick_dealt(
         &mut self,
         peer: PeerKey,

@@ -91,11 +91,12 @@ pub(crate) const KEY: PeerKey = PeerKey(1);
 
 impl Stage {
     pub(crate) fn new(have: Bitfield) -> Self {
+        Self::of(geometry(), have)
+    }
+
+    pub(crate) fn of(geometry: Geometry, have: Bitfield) -> Self {
         let now = Instant::now();
-        let source = Source::Verified {
-            geometry: geometry(),
-            have,
-        };
+        let source = Source::Verified { geometry, have };
         Self {
             swarm: Swarm::new(config(1), source, 5, now),
             now,

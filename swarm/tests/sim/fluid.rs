@@ -110,7 +110,8 @@ impl Race {
 
 fn print(race: Race, seed: u64, result: &Result) {
     println!(
-        "{:>8} {:>6} {:>5} {seed:>5} {:>7.1} {:>7.1} {:>7.3} {:>7.3} {:>6.2}% {:>6.3} {:>6.1} {:>6.2}",
+        "{:>8} {:>6} {:>5} {seed:>5} {:>7.1} \
+         {:>7.1} {:>7.3} {:>7.3} {:>6.2}% {:>6.3} {:>6.1} {:>6.2}",
         race.leechers,
         format!("{}K", race.piece_length >> 10),
         if race.mixed { "mixed" } else { "equal" },
@@ -178,7 +179,8 @@ fn table_of_swarms_beside_their_bounds() {
     let sizes = sizes();
     if !sizes.is_empty() {
         println!(
-            "leechers piece  lines  seed    last    mean × fluid × piece   waste 1st copy sent, at   busy"
+            "leechers piece  lines  seed    last    mean × fluid \
+             × piece   waste 1st copy sent, at   busy"
         );
     }
     for leechers in sizes {

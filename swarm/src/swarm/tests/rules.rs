@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::limits::{
-    CHOKED_ANSWER_WITHIN, KEEP_ALIVE_AFTER, REJECT_PAUSE, REQUESTS_START, SILENT_AFTER,
-    SNUBBED_AFTER, USELESS_AFTER,
+    ALLOWED_FAST_BLOCKS, CHOKED_ANSWER_WITHIN, KEEP_ALIVE_AFTER, REJECT_PAUSE, REQUESTS_START,
+    SILENT_AFTER, SNUBBED_AFTER, USELESS_AFTER,
 };
 
 const OTHER: PeerKey = PeerKey(2);
@@ -324,6 +324,36 @@ fn newcomer_may_ask_for_allowed_fast_pieces_while_choked() {
     }
     let outputs = stage.say([Message::Request(block(2, 0).raw())]);
     assert_eq!(sent(&outputs, KEY), [Message::Reject(block(2, 0).raw())]);
+}
+
+#[test]
+fn choked_newcomer_gets_one_mib_of_large_pieces_and_no_more() {
+    let large = Geometry::new(64 << 20, 4 << 20).unwrap();
+    let mut stage = Stage::of(large, Bitfield::all(16));
+    stage.connect(OTHER, 3, Extensions::OURS);
+    let rest = Bytes::from_static(&[0b0111_1111, 0xFF]);
+    stage.says(OTHER, vec![Message::Bitfield(rest)]);
+    stage.connect(KEY, 2, Extensions::OURS);
+    let allowed = sent(&stage.say([Message::HaveNone]), KEY);
+    let Message::AllowedFast { index } = allowed[0] else {
+        panic!("{allowed:?}");
+    };
+    let blocks = large.blocks(large.piece(index).unwrap());
+    let blocks: Vec<_> = blocks.take(ALLOWED_FAST_BLOCKS + 1).collect();
+    let requests = blocks.iter().map(|block| Message::Request(block.raw()));
+    let outputs = stage.says(KEY, requests.collect());
+    let refused = blocks[ALLOWED_FAST_BLOCKS];
+    assert_eq!(sent(&outputs, KEY), [Message::Reject(refused.raw())]);
+}
+
+#[test]
+fn seed_says_what_to_ask_for_before_it_unchokes() {
+    let mut stage = Stage::seed();
+    stage.connect(KEY, 2, Extensions::OURS);
+    let outputs = stage.say([Message::HaveNone, Message::Interested]);
+    let said = sent(&outputs, KEY);
+    assert!(matches!(said[0], Message::Suggest { .. }), "{said:?}");
+    assert_eq!(said.last(), Some(&Message::Unchoke));
 }
 
 #[test]
