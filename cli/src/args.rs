@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use shoal_storage::{Allocation, Method};
 use structopt::StructOpt;
-use structopt::clap::{AppSettings, Shell};
+use structopt::clap::{AppSettings, ErrorKind, Shell};
 
+use crate::render::text::shortened;
 use crate::units::{Rate, Size, count, port, seconds};
 
 const UNITS: &str = "\
@@ -226,7 +227,7 @@ pub(crate) struct Client {
     /// Ends as soon as everything is here, instead of seeding
     #[structopt(long)]
     pub(crate) exit_when_complete: bool,
-    /// Connects to this peer, ADDRESS:PORT; repeat for several
+    /// Connects to this peer, ADDRESS:PORT or NAME:PORT; repeat for several
     #[structopt(long = "peer", value_name = "ADDR", number_of_values = 1)]
     pub(crate) peers: Vec<String>,
     /// Asks no tracker
@@ -336,7 +337,17 @@ impl Args {
     pub(crate) fn read(
         line: impl IntoIterator<Item = OsString>,
     ) -> Result<Self, structopt::clap::Error> {
-        Self::from_iter_safe(line)
+        let line: Vec<_> = line.into_iter().collect();
+        let first = line.get(1).map(|word| word.to_string_lossy());
+        match first.filter(|word| !word.is_empty() && !word.starts_with('-')) {
+            Some(word) if !COMMANDS.contains(&&*word) => {
+                Err(structopt::clap::Error::with_description(
+                    &no_such_command(&word),
+                    ErrorKind::InvalidSubcommand,
+                ))
+            }
+            _ => Self::from_iter_safe(line),
+        }
     }
 
     /// The script that lets `shell` complete our commands.
@@ -347,10 +358,95 @@ impl Args {
     }
 }
 
+/// All commands, with the alias, and what clap adds.
+const COMMANDS: [&str; 10] = [
+    "create",
+    "tracker",
+    "client",
+    "get",
+    "show",
+    "verify",
+    "magnet",
+    "completions",
+    "demo",
+    "help",
+];
+
+/// Letters that may be wrong in a command for it still to be guessed. Ours: two slips.
+const SLIPS_MAX: usize = 2;
+
+fn no_such_command(word: &str) -> String {
+    let word = shortened(word, 40);
+    let near = COMMANDS.map(|command| (slips(&word, command), command));
+    let near = near
+        .into_iter()
+        .filter(|&(slips, _)| slips <= SLIPS_MAX)
+        .min();
+    let guess = near.map_or_else(String::new, |(_, command)| {
+        format!("; did you mean `{command}`?")
+    });
+    format!(
+        "there is no command `{word}`{guess}\nThe commands are {}; `shoal COMMAND --help` \
+         explains each",
+        COMMANDS.join(", ")
+    )
+}
+
+/// Letters to change, add or leave out to make one word of the other (Levenshtein's distance).
+fn slips(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (line, a) in from.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], line + 1);
+        for (column, b) in to.chars().enumerate() {
+            let change = corner + usize::from(a != b);
+            corner = row[column + 1];
+            row[column + 1] = change.min(corner + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use structopt::clap::ErrorKind;
+
+    #[test]
+    fn mistyped_command_is_guessed_and_all_are_named() {
+        for (word, guess) in [
+            ("creat", "did you mean `create`?"),
+            ("clinet", "did you mean `client`?"),
+            ("shwo", "did you mean `show`?"),
+            ("bogus", "no command `bogus`\n"),
+            ("dow\x1b[nload", "no command `dow\u{fffd}[nload`\n"),
+        ] {
+            let message = no_such_command(word);
+            assert!(message.contains(guess), "{message}");
+            assert!(
+                message.contains("create, tracker, client, get"),
+                "{message}"
+            );
+        }
+        assert_eq!(slips("", "abc"), 3);
+        assert_eq!(slips("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn every_command_is_known_by_its_name() {
+        let help = Args::read(["shoal", "--help"].map(OsString::from)).unwrap_err();
+        let (_, below) = help.message.split_once("SUBCOMMANDS:").unwrap();
+        let lines = below
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.trim().is_empty());
+        let shown: Vec<_> = lines
+            .map(|line| line.split_whitespace().next().unwrap())
+            .collect();
+        assert_eq!(shown.len() + 1, COMMANDS.len(), "{shown:?} and get");
+        for command in COMMANDS.iter().filter(|&&command| command != "help") {
+            let refused = Args::read(["shoal", command, "--help"].map(OsString::from)).unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::HelpDisplayed, "{command}");
+        }
+    }
 
     fn read(line: &str) -> Result<Args, ErrorKind> {
         let words = format!("shoal {line}");

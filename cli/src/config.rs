@@ -4,6 +4,7 @@
 //! nothing of what the commands do with them.
 
 use std::ffi::OsString;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
@@ -77,7 +78,9 @@ pub(crate) enum UsageError {
     #[error("{0} names no http tracker, so where to listen is not clear; use --listen ADDR")]
     NoAnnounce(PathBuf),
     /// `--peer` with something that is no address.
-    #[error("{0} is no peer: write ADDRESS:PORT or [IPV6]:PORT, the port from 1 to 65535")]
+    #[error(
+        "{0} is no peer: write ADDRESS:PORT, [IPV6]:PORT or NAME:PORT, the port from 1 to 65535"
+    )]
     Peer(String),
     /// `--interval 0`.
     #[error("--interval 0 would have every client announce without end; use at least 1")]
@@ -88,6 +91,17 @@ pub(crate) enum UsageError {
     /// Nothing to share, or more than is sensible.
     #[error("--size 0 leaves nothing to share")]
     DemoSize,
+}
+
+/// A host that cannot be found by its name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot find the address of {name}: {source}; check the name and the network, or write \
+     ADDRESS:PORT"
+)]
+pub(crate) struct LookupError {
+    name: String,
+    source: io::Error,
 }
 
 /// An announce URL as it will stand in the torrent.
@@ -169,16 +183,50 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, UsageError> {
         .map_err(|_| UsageError::Listen(text.to_owned()))
 }
 
-/// Looks up one `--peer`: every address that the name has.
+/// One `--peer`, of the right form.
+#[derive(Debug)]
+pub(crate) enum Peer<'a> {
+    Address(SocketAddr),
+    Name(&'a str, u16),
+}
+
+/// Reads one `--peer`: an address or a name, with a port.
 ///
 /// # Errors
-/// [`UsageError::Peer`] when it has none.
-pub(crate) fn peer_addresses(text: &str) -> Result<Vec<SocketAddr>, UsageError> {
+/// [`UsageError::Peer`] when it is neither.
+pub(crate) fn peer(text: &str) -> Result<Peer<'_>, UsageError> {
     let wrong = || UsageError::Peer(text.to_owned());
-    let addresses: Vec<_> = text.to_socket_addrs().map_err(|_| wrong())?.collect();
-    match addresses.iter().all(|address| address.port() != 0) && !addresses.is_empty() {
-        true => Ok(addresses),
-        false => Err(wrong()),
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address.port() {
+            0 => Err(wrong()),
+            _ => Ok(Peer::Address(address)),
+        };
+    }
+    let (name, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|&port| port != 0);
+    let is_name = |name: &str| matches!(Host::parse(name), Ok(Host::Domain(_)));
+    match port {
+        Some(port) if is_name(name) => Ok(Peer::Name(name, port)),
+        _ => Err(wrong()),
+    }
+}
+
+impl Peer<'_> {
+    /// Every address that it has; a name is looked up.
+    ///
+    /// # Errors
+    /// [`LookupError`] when the name has none.
+    pub(crate) fn addresses(self) -> Result<Vec<SocketAddr>, LookupError> {
+        match self {
+            Self::Address(address) => Ok(vec![address]),
+            Self::Name(name, port) => match (name, port).to_socket_addrs() {
+                Ok(addresses) => Ok(addresses.collect()),
+                Err(source) => Err(LookupError {
+                    name: name.to_owned(),
+                    source,
+                }),
+            },
+        }
     }
 }
 
@@ -374,9 +422,31 @@ mod tests {
 
     #[test]
     fn peers_need_a_port() {
-        assert_eq!(peer_addresses("127.0.0.1:5").unwrap().len(), 1);
-        for bad in ["127.0.0.1", "127.0.0.1:0", "", ":"] {
-            assert!(peer_addresses(bad).is_err(), "{bad}");
+        for good in ["127.0.0.1:5", "[::1]:5"] {
+            let addresses = peer(good).unwrap().addresses().unwrap();
+            assert_eq!(addresses, [good.parse().unwrap()]);
+        }
+        assert!(matches!(
+            peer("host.example:5"),
+            Ok(Peer::Name("host.example", 5))
+        ));
+        for bad in [
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "",
+            ":",
+            ":5",
+            "host",
+            "host:",
+            "host:0",
+            "host:70000",
+            "::1",
+            "::1:5",
+            "1.2.3.256:5",
+            "a b:5",
+            "http://host:5",
+        ] {
+            assert!(peer(bad).is_err(), "{bad}");
         }
     }
 

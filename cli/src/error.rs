@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use shoal_metainfo::create::CreateError;
 
-use crate::config::UsageError;
+use crate::config::{LookupError, UsageError};
 use crate::torrent_file::TorrentFileError;
 
 /// Done; also a seeding client that was stopped.
@@ -54,6 +54,12 @@ pub(crate) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The folder of the content is not there.
+    #[error("the folder {0} does not exist; --dir names the folder that holds the content")]
+    FolderMissing(PathBuf),
+    /// A peer's name has no address.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// The content on disk cannot be read.
     #[error(transparent)]
     Storage(#[from] shoal_storage::StorageError),

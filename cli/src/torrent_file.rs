@@ -2,12 +2,14 @@
 //!
 //! Knows nothing of what the torrent is for.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use shoal_metainfo::limits::TORRENT_BYTES_MAX;
 use shoal_metainfo::{Torrent, TorrentError};
+
+use crate::render::{self, text::Printable};
 
 /// Why a .torrent cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,9 @@ pub(crate) enum TorrentFileError {
     /// It is a folder.
     #[error("{0} is a folder; give the .torrent file itself")]
     Folder(PathBuf),
+    /// It is a device, a pipe or the like, which may have no end.
+    #[error("{0} is no ordinary file; save the .torrent to one and give that")]
+    Special(PathBuf),
     /// The system does not give it.
     #[error("cannot read {path}: {source}")]
     Unreadable {
@@ -41,18 +46,45 @@ pub(crate) enum TorrentFileError {
 /// # Errors
 /// [`TorrentFileError`], which names the file.
 pub(crate) fn read(path: &Path) -> Result<Torrent, TorrentFileError> {
-    let bytes = bytes(path).map_err(|source| match source.kind() {
+    let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => TorrentFileError::Missing(path.to_owned()),
-        io::ErrorKind::IsADirectory => TorrentFileError::Folder(path.to_owned()),
         _ => TorrentFileError::Unreadable {
             path: path.to_owned(),
             source,
         },
-    })?;
+    };
+    // Before it is opened: to open a pipe waits for who writes.
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    if kind.is_dir() {
+        return Err(TorrentFileError::Folder(path.to_owned()));
+    }
+    if !kind.is_file() {
+        return Err(TorrentFileError::Special(path.to_owned()));
+    }
+    let bytes = bytes(path).map_err(unreadable)?;
     Torrent::parse(&bytes).map_err(|source| TorrentFileError::Content {
         path: path.to_owned(),
         source,
     })
+}
+
+/// What is left out of a torrent because it is wrong, each a line for people.
+pub(crate) fn warnings<'a>(
+    torrent: &'a Torrent,
+    path: &'a Path,
+) -> impl Iterator<Item = String> + 'a {
+    let path = path.display();
+    torrent
+        .flaws
+        .iter()
+        .map(move |flaw| format!("{path}: {flaw}"))
+}
+
+/// The same on standard error, where a command has no other place for them.
+pub(crate) fn tell_warnings(torrent: &Torrent, path: &Path) {
+    for warning in warnings(torrent, path) {
+        render::note(format_args!("warning: {}", Printable(&warning)));
+    }
 }
 
 /// At most one byte more than a torrent may have: enough for the parser to refuse it.

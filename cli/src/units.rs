@@ -197,6 +197,17 @@ impl fmt::Display for Time {
     }
 }
 
+/// Shows how many there are of something whose plural takes an `s`: `1 peer`, `2 peers`.
+#[derive(Debug)]
+pub(crate) struct Count<N>(pub(crate) N, pub(crate) &'static str);
+
+impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Count<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == N::from(1) { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
+
 /// A moment, shown in UTC.
 #[derive(Debug)]
 pub(crate) struct Date(pub(crate) i64);
@@ -322,6 +333,14 @@ mod tests {
         ] {
             assert_eq!(Time(Duration::from_secs_f64(s)).to_string(), expect);
         }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        for (count, expect) in [(0, "0 peers"), (1, "1 peer"), (2, "2 peers")] {
+            assert_eq!(Count(count, "peer").to_string(), expect);
+        }
+        assert_eq!(Count(1_u64, "file").to_string(), "1 file");
     }
 
     #[test]

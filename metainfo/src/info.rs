@@ -158,7 +158,8 @@ impl Info {
                 .opt_int("private")
                 .map_err(in_info)?
                 .is_some_and(|v| v != 0),
-            source: text(dict, "source"),
+            // Of no use to us: dropped when it is no string.
+            source: dict.opt_bytes("source").ok().flatten().map(cut_text),
             multi_file,
             version: if v2 { Version::Hybrid } else { Version::V1 },
             bytes: bytes.to_vec(),
@@ -218,11 +219,10 @@ fn name<'a>(dict: Dict<'_, 'a>) -> Result<&'a [u8], TorrentError> {
     }
 }
 
-/// Optional text for people: cut when it is long, dropped when it is no string.
-pub(crate) fn text(dict: Dict<'_, '_>, key: &'static str) -> Option<String> {
-    let bytes = dict.opt_bytes(key).ok().flatten()?;
+/// Text for people: cut when it is long.
+pub(crate) fn cut_text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES_MAX)]);
-    Some(cut(&text, TEXT_BYTES_MAX).to_owned())
+    cut(&text, TEXT_BYTES_MAX).to_owned()
 }
 
 fn geometry(total: u64, piece_length: i64) -> Result<Geometry, TorrentError> {

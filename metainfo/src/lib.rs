@@ -8,7 +8,7 @@
 //!
 //! | module | BEP |
 //! |---|---|
-//! | [`torrent`], [`info`], [`error`] | 3, 12 tiers, 19 web seeds, 27 private, 47 attributes |
+//! | [`torrent`], [`info`], [`error`], [`flaw`] | 3, 12 tiers, 19 web seeds, 27 private, 47 attributes |
 //! | [`path`], [`collisions`], [`text`] | what names become that no BEP tames |
 //! | [`piece`], [`bitfield`], [`id`], [`compact`] | 3, 20; 7 and 23 compact peers |
 //! | [`magnet`] | 9 |
@@ -40,6 +40,7 @@ pub mod collisions;
 pub mod compact;
 pub mod create;
 pub mod error;
+pub mod flaw;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod id;
@@ -53,6 +54,7 @@ pub mod torrent;
 
 pub use bitfield::{Bitfield, BitfieldError};
 pub use error::{Place, TorrentError};
+pub use flaw::Flaw;
 pub use id::{InfoHash, PeerId};
 pub use info::{Attributes, FileEntry, Info, Version};
 pub use magnet::{Magnet, MagnetError};

@@ -1,19 +1,20 @@
 //! A .torrent file. BEP 3 "metainfo files", BEP 12 "announce-list", BEP 19 "url-list".
 //!
 //! Forgiving about what surrounds `info` (order of keys, bytes behind the end, optional keys of the
-//! wrong kind), exact about `info` itself: its hash is of the bytes that came. Knows nothing of the
+//! wrong kind, which are told as [`Flaw`]s), exact about `info` itself: its hash is of the bytes that came. Knows nothing of the
 //! network: whether a tracker's URL is usable is seen when it is used.
 
 use std::collections::BTreeSet;
 
-use shoal_bencode::{Dict, Node, Options, parse};
+use shoal_bencode::{Dict, FieldError, Kind, Node, Options, parse};
 use shoal_hashing::sha1;
 
 use crate::error::{Place, TorrentError};
+use crate::flaw::{Flaw, Flaws};
 use crate::id::InfoHash;
-use crate::info::{Info, text};
+use crate::info::{Info, cut_text};
 use crate::limits::{TORRENT_BYTES_MAX, TRACKERS_MAX, URL_BYTES_MAX, WEB_SEEDS_MAX};
-use crate::text::is_deceptive;
+use crate::text::{is_deceptive, quote};
 
 /// A .torrent, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +37,8 @@ pub struct Torrent {
     pub creation_date: Option<i64>,
     /// Of the strings in `info`, as the maker says; we read UTF-8 in any case.
     pub encoding: Option<String>,
+    /// What was left out because it is wrong, to be told.
+    pub flaws: Vec<Flaw>,
 }
 
 impl Torrent {
@@ -43,8 +46,8 @@ impl Torrent {
     ///
     /// # Errors
     /// [`TorrentError`], which names the key, the value and what to do. Optional keys of the wrong
-    /// kind are ignored, and so are URLs that are empty, repeated, over-long, or beyond the bounds
-    /// of [`crate::limits`].
+    /// kind and what cannot be a URL are left out and told in [`Self::flaws`]; repeated URLs and
+    /// those beyond the bounds of [`crate::limits`] are left out.
     ///
     /// Source: BEP 3, "metainfo files".
     pub fn parse(data: &[u8]) -> Result<Self, TorrentError> {
@@ -68,15 +71,18 @@ impl Torrent {
         let info_dict = dict.dict("info").map_err(field)?;
         let node = dict.node("info").map_err(field)?;
         let info = Info::read(info_dict, node.raw(), node.span().start)?;
+        let mut flaws = Flaws::default();
+        let mut text = |key| flaws.optional(dict.opt_bytes(key)).map(cut_text);
         Ok(Self {
             info_hash: InfoHash(sha1(info.bytes())),
             info,
-            tiers: tiers(dict),
-            web_seeds: web_seeds(dict),
-            comment: text(dict, "comment.utf-8").or_else(|| text(dict, "comment")),
-            created_by: text(dict, "created by"),
-            creation_date: dict.opt_int("creation date").ok().flatten(),
-            encoding: text(dict, "encoding"),
+            comment: text("comment.utf-8").or_else(|| text("comment")),
+            created_by: text("created by"),
+            encoding: text("encoding"),
+            creation_date: flaws.optional(dict.opt_int("creation date")),
+            tiers: tiers(dict, &mut flaws),
+            web_seeds: web_seeds(dict, &mut flaws),
+            flaws: flaws.0,
         })
     }
 
@@ -96,6 +102,8 @@ impl Torrent {
 pub(crate) struct Urls {
     seen: BTreeSet<String>,
     left: usize,
+    /// The first entry that cannot be a URL, in quotes, and how many there are.
+    pub(crate) wrong: (Option<String>, usize),
 }
 
 impl Urls {
@@ -103,18 +111,27 @@ impl Urls {
         Self {
             seen: BTreeSet::new(),
             left: count_max,
+            wrong: (None, 0),
         }
     }
 
     /// The URL without white space around it, if it is usable, new, and within the bounds.
-    pub(crate) fn keep(&mut self, url: &[u8]) -> Option<String> {
-        let url = str::from_utf8(url.trim_ascii()).ok()?;
-        let usable = !url.is_empty() && url.len() <= URL_BYTES_MAX && !url.contains(is_deceptive);
-        if !usable || self.left == 0 || !self.seen.insert(url.to_owned()) {
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Option<String> {
+        let url = str::from_utf8(bytes.trim_ascii()).unwrap_or_default();
+        if url.is_empty() || url.len() > URL_BYTES_MAX || url.contains(is_deceptive) {
+            self.refuse(bytes);
+            return None;
+        }
+        if self.left == 0 || !self.seen.insert(url.to_owned()) {
             return None;
         }
         self.left -= 1;
         Some(url.to_owned())
+    }
+
+    fn refuse(&mut self, entry: &[u8]) {
+        self.wrong.0.get_or_insert_with(|| quote(entry));
+        self.wrong.1 += 1;
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -122,16 +139,11 @@ impl Urls {
     }
 }
 
-fn tiers(dict: Dict<'_, '_>) -> Vec<Vec<String>> {
+fn tiers(dict: Dict<'_, '_>, flaws: &mut Flaws) -> Vec<Vec<String>> {
     let mut urls = Urls::new(TRACKERS_MAX);
     let mut tiers = Vec::new();
-    for node in dict
-        .opt_list("announce-list")
-        .ok()
-        .flatten()
-        .into_iter()
-        .flatten()
-    {
+    let list = flaws.optional(dict.opt_list("announce-list"));
+    for node in list.into_iter().flatten() {
         if urls.is_full() {
             break;
         }
@@ -140,18 +152,37 @@ fn tiers(dict: Dict<'_, '_>) -> Vec<Vec<String>> {
             tiers.push(tier);
         }
     }
-    if tiers.is_empty() {
-        let announce = dict.opt_bytes("announce").ok().flatten();
-        tiers.extend(announce.and_then(|url| urls.keep(url)).map(|url| vec![url]));
+    flaws.no_urls("announce-list", urls);
+    let announce = flaws.optional(dict.opt_bytes("announce"));
+    if let Some(announce) = announce.filter(|_| tiers.is_empty()) {
+        let mut urls = Urls::new(1);
+        tiers.extend(urls.keep(announce).map(|url| vec![url]));
+        flaws.no_urls("announce", urls);
     }
     tiers
 }
 
-/// `url-list`: one string or a list of them.
-fn web_seeds(dict: Dict<'_, '_>) -> Vec<String> {
+/// `url-list`: one string or a list of them. Many makers write an empty one for none.
+fn web_seeds(dict: Dict<'_, '_>, flaws: &mut Flaws) -> Vec<String> {
+    let key = "url-list";
+    let node = match dict.get(key.as_bytes()) {
+        None => return Vec::new(),
+        Some(node) if node.as_bytes().is_some_and(<[u8]>::is_empty) => return Vec::new(),
+        Some(node) => node,
+    };
+    if !matches!(node.kind(), Kind::Bytes | Kind::List) {
+        let (expected, found) = (Kind::List, node.kind());
+        flaws.0.push(Flaw::Mistyped(FieldError::WrongType {
+            key,
+            expected,
+            found,
+        }));
+        return Vec::new();
+    }
     let mut urls = Urls::new(WEB_SEEDS_MAX);
-    dict.get(b"url-list")
-        .map_or_else(Vec::new, |node| kept(node, &mut urls))
+    let seeds = kept(node, &mut urls);
+    flaws.no_urls(key, urls);
+    seeds
 }
 
 /// What is worth keeping of a list of URLs, or of one that stands alone.
@@ -159,8 +190,16 @@ fn kept(node: Node<'_, '_>, urls: &mut Urls) -> Vec<String> {
     if let Some(url) = node.as_bytes() {
         return urls.keep(url).into_iter().collect();
     }
-    let items = node.as_list().into_iter().flatten();
-    items
-        .filter_map(|item| urls.keep(item.as_bytes()?))
-        .collect()
+    let Some(items) = node.as_list() else {
+        urls.refuse(node.raw());
+        return Vec::new();
+    };
+    let mut kept = Vec::new();
+    for item in items {
+        match item.as_bytes() {
+            Some(url) => kept.extend(urls.keep(url)),
+            None => urls.refuse(item.raw()),
+        }
+    }
+    kept
 }

@@ -741,6 +741,66 @@ fn announce_list_takes_the_place_of_announce() {
 }
 
 #[test]
+fn what_is_left_out_at_the_top_is_told() {
+    let good = ("announce-list", "ll3:u:bee");
+    for (entries, said) in [
+        (&[][..], &[][..]),
+        (&[("announce", "3:u:a")], &[]),
+        (&[("announce", "6: u:a\r\n")], &[]),
+        (&[("announce", "0:"), good], &[]),
+        (&[("url-list", "0:")], &[]),
+        (
+            &[("announce", "i5e")],
+            &["`announce` must be a string, but is an integer"],
+        ),
+        (
+            &[("announce", "i5e"), good],
+            &["`announce` must be a string"],
+        ),
+        (&[("announce", "0:")], &["`announce`: `` is no URL;"]),
+        (
+            &[("announce", "6:u:\r\nab")],
+            &["`announce`: `u:\u{fffd}\u{fffd}ab` is no URL;"],
+        ),
+        (
+            &[("announce", "3:u:a"), ("announce-list", "3:u:b")],
+            &["`announce-list` must be a list, but is a string"],
+        ),
+        (
+            &[("announce-list", "li5eli6ee3:u:be")],
+            &["`announce-list`: `i5e` is no URL, nor is one more entry;"],
+        ),
+        (
+            &[("announce", "0:"), ("announce-list", "le")],
+            &["`announce`: `` is no URL;"],
+        ),
+        (
+            &[("url-list", "i1e")],
+            &["`url-list` must be a list, but is an integer"],
+        ),
+        (&[("url-list", "l0:3:w:ae")], &["`url-list`: `` is no URL;"]),
+        (
+            &[("comment", "i1e"), ("creation date", "1:x")],
+            &[
+                "`comment` must be a string",
+                "`creation date` must be an integer",
+            ],
+        ),
+    ] {
+        let info = info(&[]);
+        let mut all = entries.to_vec();
+        all.push(("info", &info));
+        let torrent = parsed(d(&all).as_bytes());
+        let flaws: Vec<_> = torrent.flaws.iter().map(ToString::to_string).collect();
+        assert_eq!(flaws.len(), said.len(), "{entries:?}: {flaws:?}");
+        for (flaw, said) in flaws.iter().zip(said) {
+            assert!(flaw.contains(said), "{flaw}");
+            assert!(flaw.contains("another place"), "says what to do: {flaw}");
+        }
+    }
+}
+
+#[test]
 fn url_list_is_a_string_or_a_list() {
     check_urls(&[("url-list", "3:w:a")], &[], &["w:a"]);
     check_urls(

@@ -67,7 +67,7 @@ impl Default for ServerConfig {
 #[non_exhaustive]
 pub enum ServerError {
     /// An address that cannot be listened on.
-    #[error("cannot listen on {address}: {source}; free it or choose another")]
+    #[error("cannot listen on {address}: {source}; {}", listen::remedy(*.address, source))]
     Listen {
         /// Which.
         address: SocketAddr,

@@ -58,6 +58,8 @@ struct Config {
     with_pieces: bool,
     /// Nobody is named who could know peers.
     is_alone: bool,
+    /// What of the torrent is left out.
+    warnings: Vec<String>,
     mode: Mode,
 }
 
@@ -69,7 +71,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let torrent = Arc::new(torrent_file::read(&args.torrent)?);
     let mut peers = Vec::new();
     for peer in &args.peers {
-        peers.extend(config::peer_addresses(peer)?);
+        peers.extend(config::peer(peer)?.addresses()?);
     }
     let dir = config::folder(args.dir.as_deref());
     let torrent_config = TorrentConfig {
@@ -91,6 +93,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         has_no_state: state_dir.is_none() && !args.no_resume,
         state_dir,
         is_alone: !has_tracker && args.peers.is_empty(),
+        warnings: torrent_file::warnings(&torrent, &args.torrent).collect(),
         torrent,
         port: args.port,
         dir,
@@ -134,6 +137,7 @@ async fn serve(
                      the next start; --state-dir DIR names one, --no-resume does without";
     let told = view
         .started(port, &config.dir, client.handle.ways())
+        .and_then(|()| config.warnings.iter().try_for_each(|text| view.warn(text)))
         .and_then(|()| match config.is_alone {
             true => view.warn(alone),
             false => Ok(()),

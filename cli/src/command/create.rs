@@ -19,7 +19,7 @@ use crate::render::text::Printable;
 use crate::render::{self, Mode, json, watch::watch};
 use crate::signals::Interrupt;
 use crate::torrent_file::TorrentFileError;
-use crate::units::{Bytes, Date};
+use crate::units::{Bytes, Count, Date};
 use crate::{args, config};
 
 /// Things left out that are named one by one. Ours: a screen.
@@ -64,14 +64,16 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         .map(|u| config::tracker_url(u))
         .collect();
     let web_seeds: Result<Vec<_>, _> = args.web_seeds.iter().map(|u| config::web_seed(u)).collect();
-    let trackers = trackers?;
+    let (trackers, mut notes) = each_once(trackers?);
+    let (web_seeds, twice) = each_once(web_seeds?);
+    notes.extend(twice);
     let piece_length = args.piece_length.map(config::piece_length).transpose()?;
-    let unreachable: Vec<_> = trackers.iter().filter_map(|url| unreachable(url)).collect();
+    notes.extend(trackers.iter().filter_map(|url| unreachable(url)));
     let draft = Draft {
         private: args.private,
         comment: args.comment,
         source: args.source,
-        web_seeds: web_seeds?,
+        web_seeds,
         created_by: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
         creation_date: (!args.no_date).then(|| Date::now().0),
         ..Draft::with_trackers(trackers)
@@ -89,7 +91,7 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         return Err(Error::OutputIsContent(output));
     }
 
-    unreachable.iter().for_each(render::note);
+    notes.iter().for_each(render::note);
     let mode = Mode::pick(args.json);
     let piece_length = piece_length.unwrap_or_else(|| piece_length_for(plan.total()));
     if mode == Mode::Json {
@@ -129,6 +131,18 @@ fn hash(
     };
     let hashes = watch(mode, plan.name(), plan.total(), interrupt, hash)?;
     Ok(hashes?)
+}
+
+/// The URLs without those that are there already, and a warning for each of them.
+fn each_once(urls: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut once, mut notes) = (Vec::new(), Vec::new());
+    for url in urls {
+        match once.contains(&url) {
+            true => notes.push(format!("warning: {url} is given twice; it is written once")),
+            false => once.push(url),
+        }
+    }
+    (once, notes)
 }
 
 /// A warning for who names a tracker that clients like ours will not speak to.
@@ -266,12 +280,12 @@ fn tell(plan: &Plan, torrent: &Torrent, output: &Path) -> io::Result<()> {
     }
     let geometry = &torrent.info.geometry;
     let files = plan.files().len();
-    let plural = if files == 1 { "" } else { "s" };
     render::say(format_args!("info hash  {}", torrent.info_hash))?;
     render::say(format_args!(
-        "size       {} ({} bytes) in {files} file{plural}",
+        "size       {} ({}) in {}",
         Bytes(plan.total()),
-        plan.total()
+        Count(plan.total(), "byte"),
+        Count(files, "file")
     ))?;
     render::say(format_args!(
         "pieces     {} of {}",

@@ -22,7 +22,7 @@ use crate::config::{DEMO_PEERS_MAX, UsageError};
 use crate::error::Error;
 use crate::render::{self, Mode, line::Line};
 use crate::signals::Interrupt;
-use crate::units::{Bytes, PerSecond, Time, rate};
+use crate::units::{Bytes, Count, PerSecond, Time, rate};
 
 /// Without any news for so long the demo has failed. Ours: a loaded machine may pause a while.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -175,8 +175,9 @@ impl Demo<'_> {
         let original = self.folder.join("seeder").join(FILE_NAME);
         self.folder.random_file(&original, self.size)?;
         say(format_args!(
-            "a file of {} random bytes, shared by 1 seeder with {downloaders} downloaders",
-            self.size
+            "a file of {} random bytes, shared by 1 seeder with {}",
+            self.size,
+            Count(downloaders, "downloader")
         ))?;
         let announce = self.start_tracker()?;
         let torrent = self.make_torrent(&original, &announce)?;
@@ -202,8 +203,9 @@ impl Demo<'_> {
         }
         let moved = self.size.saturating_mul(u64::from(downloaders));
         say(format_args!(
-            "all {downloaders} copies are identical: {} moved in {}, {}",
+            "all copies are identical: {} to {} in {}, {}",
             Bytes(moved),
+            Count(downloaders, "downloader"),
             Time(span),
             PerSecond(rate(moved, span))
         ))

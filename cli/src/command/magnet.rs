@@ -12,5 +12,6 @@ use crate::{render, torrent_file};
 /// [`Error::TorrentFile`] and [`Error::Output`].
 pub(crate) fn run(args: &args::Magnet) -> Result<(), Error> {
     let torrent = torrent_file::read(&args.torrent)?;
+    torrent_file::tell_warnings(&torrent, &args.torrent);
     render::say(Magnet::from_torrent(&torrent)).map_err(Error::Output)
 }

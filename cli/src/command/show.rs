@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::render::text::Printable;
 use crate::render::{self, json};
 use crate::torrent_file;
-use crate::units::{Bytes, Date};
+use crate::units::{Bytes, Count, Date};
 
 /// The object that `--json` prints. Schema: docs/json-events.md.
 #[derive(Debug, Serialize)]
@@ -30,6 +30,7 @@ struct Shown<'a> {
     created_by: Option<&'a str>,
     creation_date: Option<i64>,
     files: Vec<ShownFile<'a>>,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +51,10 @@ pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
     let torrent = torrent_file::read(&args.torrent)?;
     match args.json {
         true => json::emit(&shown(&torrent)),
-        false => tell(&torrent),
+        false => {
+            torrent_file::tell_warnings(&torrent, &args.torrent);
+            tell(&torrent)
+        }
     }
     .map_err(Error::Output)
 }
@@ -80,6 +84,7 @@ fn shown(torrent: &Torrent) -> Shown<'_> {
         created_by: torrent.created_by.as_deref(),
         creation_date: torrent.creation_date,
         files: files.collect(),
+        warnings: torrent.flaws.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -92,7 +97,10 @@ fn tell(torrent: &Torrent) -> io::Result<()> {
         row("version", "hybrid of v1 and v2 (BEP 52), used as v1")?;
     }
     let size = geometry.total();
-    row("size", format_args!("{} ({size} bytes)", Bytes(size)))?;
+    row(
+        "size",
+        format_args!("{} ({})", Bytes(size), Count(size, "byte")),
+    )?;
     let length = Bytes(u64::from(geometry.full_piece_length()));
     row("pieces", format_args!("{} of {length}", geometry.pieces()))?;
     if info.private {

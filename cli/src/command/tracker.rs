@@ -59,6 +59,7 @@ impl Config {
                 listen = addresses_of(&torrent, path)?;
             }
             paths.extend(torrent.trackers().filter_map(config::announce_path));
+            warnings.extend(torrent_file::warnings(&torrent, path));
             warnings.extend(warnings_of(&torrent, path));
             torrents.insert(torrent.info_hash, torrent.info.name);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::error::Error;
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json, watch::watch};
 use crate::signals::Interrupt;
-use crate::units::Bytes;
+use crate::units::{Bytes, Count};
 use crate::{args, config, torrent_file};
 
 /// Ranges of bad pieces that are printed. Ours: a few lines.
@@ -101,13 +102,15 @@ impl fmt::Display for NotWhole {
         if self.too_long && !self.unusable && !self.fetchable {
             write!(
                 f,
-                "all {pieces} pieces are good, but {bad_files} of {files} files are too long"
+                "all pieces are good, but too long: {bad_files} of {}",
+                Count(files, "file")
             )?;
         } else {
             write!(
                 f,
-                "not whole: {bad} of {pieces} pieces and {bad_files} of {files} files are \
-                 missing or bad"
+                "not whole; missing or bad: {bad} of {} and {bad_files} of {}",
+                Count(pieces, "piece"),
+                Count(files, "file")
             )?;
         }
         if self.unusable {
@@ -131,6 +134,10 @@ pub(crate) fn run(args: args::Verify) -> Result<(), Error> {
     let torrent = torrent_file::read(&args.torrent)?;
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
     let dir = config::folder(args.dir.as_deref());
+    // The storage would make no difference between the folder and what belongs into it.
+    if fs::metadata(&dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(Error::FolderMissing(dir));
+    }
     let mode = Mode::pick(args.json);
     if mode == Mode::Json {
         started(&torrent, &dir).map_err(Error::unheard)?;
@@ -255,11 +262,9 @@ fn checked(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Resul
 
 fn tell(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Result<()> {
     if have.is_full() && bad_files.is_empty() {
-        let (pieces, size) = (have.pieces(), Bytes(info.geometry.total()));
+        let (pieces, size) = (Count(have.pieces(), "piece"), Bytes(info.geometry.total()));
         let name = Printable(&info.name);
-        return render::say(format_args!(
-            "{name}: all {pieces} pieces ({size}) are good"
-        ));
+        return render::say(format_args!("{name}: whole, {pieces} ({size}) checked"));
     }
     if !have.is_full() {
         render::say(format_args!("bad pieces: {}", list(&runs(have.zeros()))))?;
@@ -271,16 +276,23 @@ fn tell(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Result<(
         match file.status {
             Status::Missing => render::say(format_args!("missing    {path}"))?,
             Status::Short => {
-                render::say(format_args!("too short  {path}: {found} of {length} bytes"))?;
+                render::say(format_args!(
+                    "too short  {path}: {found} of {}",
+                    Count(*length, "byte")
+                ))?;
             }
             Status::Long => render::say(format_args!(
-                "too long   {path}: {found}, not {length} bytes"
+                "too long   {path}: {found}, not {}",
+                Count(*length, "byte")
             ))?,
             Status::Unusable => {
                 let reason = file.reason.as_deref().unwrap_or_default();
                 render::say(format_args!("unusable   {path}: {}", Printable(reason)))?;
             }
-            Status::Bad => render::say(format_args!("damaged    {path}: {bad} bad pieces"))?,
+            Status::Bad => render::say(format_args!(
+                "damaged    {path}: {}",
+                Count(bad, "bad piece")
+            ))?,
         }
     }
     Ok(())

@@ -148,6 +148,35 @@ fn same_content_gives_the_same_bytes_without_a_date() {
 }
 
 #[test]
+fn url_that_is_given_twice_is_written_once_and_told() {
+    let folder = Folder::new();
+    folder.file("a", 10);
+    let other = "http://127.0.0.1:8/announce";
+    let line = ["create", "a", TRACKER, other, TRACKER];
+    let seeds = [
+        "--web-seed",
+        "http://w.example/",
+        "--web-seed",
+        "http://w.example/",
+    ];
+    let ended = folder.run(line.iter().chain(&seeds));
+    ended.failed(
+        0,
+        &[
+            &format!("{TRACKER} is given twice"),
+            "http://w.example/ is given twice",
+        ],
+    );
+    let bytes = fs::read(folder.join("a.torrent")).unwrap();
+    let written = String::from_utf8_lossy(&bytes)
+        .matches("http://w.example/")
+        .count();
+    assert_eq!(written, 1);
+    let shown = shown(&folder, "a.torrent");
+    assert_eq!(shown["trackers"], serde_json::json!([[TRACKER], [other]]));
+}
+
+#[test]
 fn what_cannot_be_shared_is_named() {
     let folder = Folder::new();
     folder.file("a", 10);

@@ -10,7 +10,12 @@ use crate::support::Folder;
 fn all_copies_are_identical_and_nothing_stays() {
     let folder = Folder::new();
     let said = folder.done(["demo", "--size", "1MB", "--peers", "2"]);
-    for words in ["1 seeder", "all 2 copies are identical", "/s"] {
+    for words in [
+        "1 seeder",
+        "all copies are identical",
+        "to 2 downloaders",
+        "/s",
+    ] {
         assert!(said.contains(words), "{words} is not in {said}");
     }
     assert!(folder.names().is_empty(), "{:?}", folder.names());

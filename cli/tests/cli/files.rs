@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
+
 use crate::support::{Folder, TRACKER, closed_pipe};
 
 #[test]
@@ -38,6 +41,83 @@ fn bad_torrent_is_refused_by_every_command_with_its_path_and_a_reason() {
         for command in ["show", "verify", "magnet", "client", "tracker"] {
             folder.run([command, name]).failed(1, &[name, said]);
         }
+    }
+}
+
+#[test]
+fn what_is_no_ordinary_file_is_refused_at_once() {
+    let folder = Folder::new();
+    let pipe = folder.join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for path in ["/dev/zero", "pipe"] {
+        for command in ["show", "client", "verify", "tracker", "magnet"] {
+            folder
+                .run([command, path])
+                .failed(1, &[path, "no ordinary file"]);
+        }
+    }
+}
+
+/// A torrent of one byte with these entries at the top.
+fn with_entries(folder: &Folder, entries: &str) {
+    let info = "d6:lengthi1e4:name1:a12:piece lengthi16384e6:pieces20:01234567890123456789e";
+    fs::write(folder.join("a.torrent"), format!("d{entries}4:info{info}e")).unwrap();
+}
+
+#[test]
+fn trackers_that_cannot_be_read_are_told_and_the_rest_is_used() {
+    let folder = Folder::new();
+    let good = "13:announce-listll18:http://127.0.0.1:9ee";
+    for (entries, said, has_tracker) in [
+        (
+            "8:announcei5e".to_owned(),
+            "`announce` must be a string, but is an integer",
+            false,
+        ),
+        (
+            format!("8:announcei5e{good}"),
+            "`announce` must be a string, but is an integer",
+            true,
+        ),
+        ("8:announce0:".to_owned(), "`announce`: `` is no URL", false),
+        (
+            "8:announce10:http:\r\n//a".to_owned(),
+            "`announce`: `http:",
+            false,
+        ),
+        (
+            "8:announce18:http://127.0.0.1:913:announce-list3:u:b".to_owned(),
+            "`announce-list` must be a list, but is a string",
+            true,
+        ),
+    ] {
+        with_entries(&folder, &entries);
+        for command in ["show", "magnet"] {
+            let ended = folder.run([command, "a.torrent"]);
+            ended.failed(0, &["warning: a.torrent: key ", said, "another place"]);
+            assert_eq!(ended.stdout.contains("127.0.0.1"), has_tracker, "{ended:?}");
+        }
+        let shown = folder.run(["show", "a.torrent", "--json"]);
+        assert!(shown.stderr.is_empty(), "{shown:?}");
+        assert!(shown.stdout.contains(said), "{shown:?}");
+        let mut client = folder.start(["client", "a.torrent", "0", "--json"]);
+        let warning = client.wait("warning");
+        assert!(
+            warning["message"].as_str().unwrap().contains(said),
+            "{warning}"
+        );
+        if !has_tracker {
+            let alone = client.wait("warning");
+            assert!(
+                alone["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("nobody is asked"),
+                "{alone}"
+            );
+        }
+        client.signal(Signal::TERM);
+        client.end();
     }
 }
 
@@ -93,7 +173,7 @@ fn verify_ends_well_only_when_everything_is_good() {
     assert!(
         folder
             .done(["verify", "a.torrent"])
-            .contains("all 7 pieces")
+            .contains("a: whole, 7 pieces (")
     );
 
     let mut damaged = bytes.clone();
@@ -115,7 +195,7 @@ fn verify_ends_well_only_when_everything_is_good() {
     ended.failed(
         1,
         &[
-            "all 7 pieces are good, but 1 of 1 files",
+            "all pieces are good, but too long: 1 of 1 file;",
             "truncate",
             "remove it",
         ],
@@ -237,6 +317,6 @@ fn verify_of_a_folder_that_is_not_there_says_so() {
     folder.torrent("a", 10);
     folder
         .run(["verify", "a.torrent", "--dir", "nowhere"])
-        .failed(1, &["nowhere"]);
+        .failed(1, &["the folder nowhere does not exist; --dir names"]);
     assert!(!folder.join("nowhere").exists());
 }

@@ -3,6 +3,7 @@
 mod client;
 mod create;
 mod demo;
+mod disk;
 mod files;
 mod resume;
 mod siege;

@@ -91,9 +91,7 @@ impl Folder {
             .into_iter()
             .map(|word| word.as_ref().to_owned())
             .collect();
-        let mut command = self.command(&line);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running::new(command.spawn().unwrap(), line[0].to_str().unwrap())
+        Running::spawn(self.command(&line), line[0].to_str().unwrap())
     }
 }
 
@@ -147,8 +145,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child, command: &str) -> Self {
+    /// Starts what prints the events of that command of ours.
+    pub(crate) fn spawn(mut program: Command, command: &str) -> Self {
         let command = command.to_owned();
+        program.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = child.stderr.take().unwrap();
         let (tell, events) = channel();

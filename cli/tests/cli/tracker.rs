@@ -206,10 +206,7 @@ fn people_read_a_status_at_each_piece_of_news() {
     ] {
         assert!(told.contains(words), "{words} is not in {told}");
     }
-    assert!(
-        told.contains("0 seeders, 1 leechers, 0 completed"),
-        "{told}"
-    );
+    assert!(told.contains("0 seeders, 1 leecher, 0 completed"), "{told}");
     drop(folder);
 }
 
@@ -221,6 +218,15 @@ fn taken_port_is_named() {
     folder
         .run(["tracker", "--listen", &address])
         .failed(1, &[&address]);
+}
+
+#[test]
+fn address_of_another_machine_is_named_as_such() {
+    let folder = Folder::new();
+    // Source: RFC 5737: nobody's address.
+    folder
+        .run(["tracker", "--listen", "192.0.2.1:6969"])
+        .failed(1, &["192.0.2.1:6969", "no such address", "0.0.0.0:6969"]);
 }
 
 #[test]

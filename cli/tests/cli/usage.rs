@@ -37,7 +37,9 @@ fn wrong_usage_ends_with_two_and_says_why() {
     let folder = Folder::new();
     for (line, said) in [
         ("", "USAGE"),
-        ("swim", "swim"),
+        ("swim", "no command `swim`"),
+        ("swim --json", "create, tracker, client, get, show"),
+        ("trakcer a", "did you mean `tracker`?"),
         ("create", "PATH"),
         ("create p", "TRACKER_URL"),
         (
@@ -84,12 +86,16 @@ fn wrong_usage_ends_with_two_and_says_why() {
 }
 
 #[test]
-fn mistyped_peer_is_wrong_usage() {
+fn mistyped_peer_is_wrong_usage_and_an_unknown_name_is_not() {
     let folder = Folder::new();
     folder.torrent("a", 10);
-    folder
-        .run(["client", "a.torrent", "0", "--peer", "127.0.0.1"])
-        .failed(2, &["ADDRESS:PORT"]);
+    let client = |peer| folder.run(["client", "a.torrent", "0", "--peer", peer]);
+    client("127.0.0.1").failed(2, &["ADDRESS:PORT", "NAME:PORT"]);
+    // Source: RFC 6761: a name that nobody has.
+    client("nosuch.invalid:1").failed(
+        1,
+        &["cannot find the address of nosuch.invalid", "ADDRESS:PORT"],
+    );
 }
 
 /// All options are understood: what fails is only that nothing is there.

@@ -25,6 +25,29 @@ pub(super) fn all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerEr
         .collect()
 }
 
+/// What to do when an address cannot be listened on.
+pub(super) fn remedy(address: SocketAddr, error: &io::Error) -> String {
+    let (port, any) = (
+        address.port(),
+        match address {
+            SocketAddr::V4(_) => "0.0.0.0",
+            SocketAddr::V6(_) => "[::]",
+        },
+    );
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has it: stop that one, or choose another port".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => format!(
+            "this machine has no such address: use one that it has, or {any}:{port} for all of them"
+        ),
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "ports below 1024 are for root: choose one above".to_owned()
+        }
+        _ => "choose another".to_owned(),
+    }
+}
+
 fn one(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

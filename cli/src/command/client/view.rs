@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +13,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use shoal_metainfo::Torrent;
 use shoal_peer::{Event, State, TorrentSnapshot};
-use shoal_storage::Ways;
-use shoal_swarm::io::Event as SwarmEvent;
+use shoal_storage::{StorageError, Ways};
+use shoal_swarm::io::{Event as SwarmEvent, Snapshot};
 
 use crate::render::line::Line;
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json};
-use crate::units::{Bytes, PerSecond, Time, rate};
+use crate::units::{Bytes, Count, PerSecond, Time, rate};
 
 /// Between two plain lines of a client that only seeds. Ours: a log of a day stays readable.
 const SEEDING_EVERY: Duration = Duration::from_secs(60);
@@ -157,20 +158,17 @@ impl Progress {
     /// For a live or plain line, behind the percentage.
     fn line(&self) -> String {
         let (down, up) = (self.download_bytes_per_s, self.upload_bytes_per_s);
-        let (peers, seeds) = (self.peers, self.seeds);
+        let (peers, seeds) = (Count(self.peers, "peer"), Count(self.seeds, "seed"));
         let up = format!("up {}", PerSecond(up));
         if self.bytes_have == self.bytes_total {
-            return format!(
-                "seeding  {up}  {} sent  {peers} peers",
-                Bytes(self.uploaded)
-            );
+            return format!("seeding  {up}  {} sent  {peers}", Bytes(self.uploaded));
         }
         let eta = self.eta_s.map_or_else(
             || "?".to_owned(),
             |eta| Time(Duration::from_secs(eta)).to_string(),
         );
         format!(
-            "{} of {}  down {}  {up}  ETA {eta}  {peers} peers, {seeds} seeds",
+            "{} of {}  down {}  {up}  ETA {eta}  {peers}, {seeds}",
             Bytes(self.bytes_have),
             Bytes(self.bytes_total),
             PerSecond(down)
@@ -190,6 +188,8 @@ pub(super) struct View {
     complaints: HashMap<String, String>,
     /// Our address as the trackers see it.
     external_ip: Option<IpAddr>,
+    /// How the disk fails, if it does.
+    disk_failed: Option<mem::Discriminant<StorageError>>,
 }
 
 impl View {
@@ -204,6 +204,7 @@ impl View {
             checking: None,
             complaints: HashMap::new(),
             external_ip: None,
+            disk_failed: None,
         }
     }
 
@@ -275,10 +276,11 @@ impl View {
                 }
             }
             Event::TrackerFailed { url, error } => self.complain(url, error),
-            Event::DiskFailed(error) => self.warn(&format!(
-                "{error}; nothing is downloaded until that works again"
-            )),
-            Event::DiskRecovered => self.warn("the disk works again"),
+            Event::DiskFailed(error) => self.disk_failed(error),
+            Event::DiskRecovered => {
+                self.disk_failed = None;
+                self.warn("the disk works again")
+            }
             _ => Ok(()),
         }
     }
@@ -319,11 +321,12 @@ impl View {
                 bytes_partial,
             });
         }
+        let pieces = Count(pieces, "piece");
         match bytes_checked {
-            0 if have > 0 => render::say(format_args!(
-                "{have} of {pieces} pieces are here, as they were left"
-            )),
-            _ => render::say(format_args!("checked: {have} of {pieces} pieces are here")),
+            0 if have > 0 => {
+                render::say(format_args!("{have} of {pieces} here, as they were left"))
+            }
+            _ => render::say(format_args!("checked: {have} of {pieces} here")),
         }
     }
 
@@ -385,13 +388,17 @@ impl View {
         {
             let path = path.display().to_string();
             render::note(format_args!(
-                "warning: {} has {found} bytes, {length} in the torrent; the rest is shared with \
+                "warning: {} has {}, {length} in the torrent; the rest is shared with \
                  nobody, and `truncate -s {length}` cuts it",
-                Printable(&path)
+                Printable(&path),
+                Count(*found, "byte")
             ));
         }
         if let Some(more @ 1..) = files.len().checked_sub(TOO_LONG_SHOWN) {
-            render::note(format_args!("warning: {more} more files are too long"));
+            render::note(format_args!(
+                "warning: too long as well: {}",
+                Count(more, "more file")
+            ));
         }
         Ok(())
     }
@@ -400,6 +407,23 @@ impl View {
         match self.mode {
             Mode::Json => json::emit(&told()),
             Mode::Live | Mode::Plain => Ok(()),
+        }
+    }
+
+    /// Says it once, whichever bytes it happens to next.
+    fn disk_failed(&mut self, error: &StorageError) -> io::Result<()> {
+        let kind = mem::discriminant(error);
+        if self.disk_failed.replace(kind) == Some(kind) {
+            return Ok(());
+        }
+        match error {
+            StorageError::Full(fault) => self.warn(&format!(
+                "{fault}: the disk or the quota is full; nothing is downloaded until some space \
+                 is free, then it goes on by itself"
+            )),
+            error => self.warn(&format!(
+                "{error}; nothing is downloaded until that works again"
+            )),
         }
     }
 
@@ -470,9 +494,9 @@ impl View {
             return render::say("stopped");
         };
         let (down, up) = (Bytes(state.downloaded), Bytes(state.uploaded));
-        let (have, pieces) = (state.have, state.pieces);
+        let (have, pieces) = (state.have, Count(state.pieces, "piece"));
         render::say(format_args!(
-            "stopped with {have} of {pieces} pieces: {down} downloaded, {up} uploaded"
+            "stopped with {have} of {pieces}: {down} downloaded, {up} uploaded"
         ))
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::units::PerSecond;
+use crate::units::{Count, PerSecond};
 
 /// One event of a child, or its end.
 #[derive(Debug, Deserialize)]
@@ -65,10 +65,10 @@ impl fmt::Display for Progress {
         let (down, up) = (self.download_bytes_per_s, self.upload_bytes_per_s);
         write!(
             f,
-            "down {}  up {}  {} peers",
+            "down {}  up {}  {}",
             PerSecond(down),
             PerSecond(up),
-            self.peers
+            Count(self.peers, "peer")
         )
     }
 }

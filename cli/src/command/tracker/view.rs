@@ -13,7 +13,7 @@ use shoal_tracker::server::ServerEvent;
 
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json};
-use crate::units::{Bytes, Date, Time};
+use crate::units::{Bytes, Count, Date, Time};
 
 /// Events. Schema: docs/json-events.md.
 #[derive(Debug, Serialize)]
@@ -222,7 +222,9 @@ impl View {
         let (seeders, leechers) = (torrent.seeders, torrent.leechers);
         let completed = torrent.completed;
         render::say(format_args!(
-            "{now}  status: {name}: {seeders} seeders, {leechers} leechers, {completed} completed"
+            "{now}  status: {name}: {}, {}, {completed} completed",
+            Count(seeders, "seeder"),
+            Count(leechers, "leecher")
         ))?;
         for peer in &torrent.peers {
             render::say(format_args!(
