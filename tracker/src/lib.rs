@@ -80,6 +80,7 @@ pub mod client;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod host;
 pub mod http;
 pub mod limits;
 pub mod registry;

@@ -124,6 +124,10 @@ pub const SNAPSHOT_PEERS_MAX: usize = 1_000;
 /// Connections at the same time. Ours: 8 KiB and a file descriptor each.
 pub const CONNECTIONS_MAX: usize = 800;
 
+/// Connections of one address of the internet, for IPv6 of one /64, at the same time.
+/// Ours: clients behind one large NAT announce now and then and are gone after it.
+pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
+
 /// From connecting, or from the answer before, to the first byte of a request. Ours.
 pub const IDLE_MAX: Duration = Duration::from_secs(15);
 

@@ -6,6 +6,11 @@
 //! Every bound holds whatever is announced: of a full torrent a random peer makes room, of too many
 //! at one address one of those, a full table refuses new torrents, silent peers go after two
 //! intervals.
+//!
+//! A peer is its address and port, as in opentracker: the same id at another port is another peer,
+//! until it stops or falls silent. Ids are told to strangers (BEP 3's dictionaries), so an id alone
+//! must not take anybody's entry away; for the same reason `stopped` removes an address only under
+//! the id that was announced there.
 
 mod pool;
 
@@ -17,6 +22,7 @@ use fastrand::Rng;
 use shoal_metainfo::{InfoHash, PeerId};
 
 use crate::announce::{AnnounceEvent, AnnounceRequest, ScrapeEntry};
+use crate::host::is_local;
 use crate::limits;
 use pool::{Detail, Family, Room};
 
@@ -417,18 +423,6 @@ fn sample(
     answer.peer_ids = ids_v4;
 }
 
-/// Whether the address is of no meaning to the internet: of this machine, or a private network.
-fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            // Source: RFC 6598: shared behind a carrier's NAT, and so never seen from outside.
-            let is_shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared
-        }
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
-}
-
 /// An address as BEP 23 and BEP 7 write it: `IP | port`, big-endian, `N` bytes in all.
 fn key<const N: usize>(ip: &[u8], port: u16) -> [u8; N] {
     let mut key = [0; N];
@@ -549,6 +543,53 @@ mod tests {
         assert_eq!(world.announce(1, 1, Some(Stopped)).change, None);
         assert_eq!(ports(&world.announce(3, 1, None)), [2]);
         assert_eq!(world.registry.size(), (1, 2));
+    }
+
+    #[test]
+    fn stopped_under_another_id_removes_nobody() {
+        let mut world = World::open();
+        world.announce(1, 1, None);
+        world.announce(2, 0, None);
+        for (port, left) in [(1, 1), (2, 0)] {
+            let mut stranger = request(port, left, Some(Stopped));
+            stranger.peer_id = PeerId([b'x'; 20]);
+            let answer = world.announce_from("10.0.0.1", &stranger).unwrap();
+            assert_eq!(
+                (answer.change, answer.seeders, answer.leechers),
+                (None, 1, 1)
+            );
+            assert_eq!(
+                world.announce(port, left, Some(Stopped)).change,
+                Some(Stopped)
+            );
+            world.announce(port, left, None);
+        }
+        // A client that was started again has a new id, and is the one that is there.
+        let mut again = request(1, 1, Some(Started));
+        again.peer_id = PeerId([b'y'; 20]);
+        world.announce_from("10.0.0.1", &again).unwrap();
+        assert_eq!(world.registry.size(), (1, 2));
+        assert_eq!(world.announce(1, 1, Some(Stopped)).change, None);
+        again.event = Some(Stopped);
+        let answer = world.announce_from("10.0.0.1", &again).unwrap();
+        assert_eq!(answer.change, Some(Stopped));
+    }
+
+    #[test]
+    fn same_id_at_another_port_is_another_peer() {
+        let mut world = World::open();
+        world.announce(1, 1, None);
+        let mut moved = request(1, 1, None);
+        moved.port = 2;
+        let answer = world.announce_from("10.0.0.1", &moved).unwrap();
+        assert_eq!((answer.leechers, ports(&answer)), (2, vec![1]));
+        // The first falls silent, and is gone.
+        for _ in 0..3 {
+            world.now += INTERVAL;
+            world.announce_from("10.0.0.1", &moved).unwrap();
+        }
+        let answer = world.announce_from("10.0.0.1", &moved).unwrap();
+        assert_eq!((answer.leechers, ports(&answer)), (1, vec![]));
     }
 
     #[test]

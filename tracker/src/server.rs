@@ -5,6 +5,7 @@
 
 mod app;
 mod connection;
+mod guests;
 mod listen;
 mod paths;
 
@@ -24,6 +25,7 @@ use shoal_metainfo::{InfoHash, PeerId};
 
 use crate::limits;
 use crate::registry::{Registry, RegistryConfig, RegistrySnapshot};
+use guests::Guests;
 use paths::Paths;
 
 /// What a server is to do.
@@ -44,7 +46,9 @@ pub struct ServerConfig {
     /// Whether a peer's address is the last one of `X-Forwarded-For`: only behind a proxy that sets
     /// it, since anybody can write one.
     pub trust_forwarded_for: bool,
-    /// Connections at the same time; further ones wait in the kernel's queue.
+    /// Connections at the same time; for a further one that is closed which was silent the longest.
+    /// One address of the internet has [`limits::CONNECTIONS_PER_HOST_MAX`] of them, unless a
+    /// proxy is trusted, which speaks for many.
     pub connections_max: usize,
 }
 
@@ -242,8 +246,12 @@ impl Server {
     /// Answers until [`ServerHandle::stop`]; then closes all connections and returns.
     pub async fn run(self) {
         let app = app::app(Arc::clone(&self.shared));
-        // A place is taken by sending, and given back by receiving.
-        let (places, taken) = bounded(self.connections_max.max(1));
+        let per_host_max = limits::CONNECTIONS_PER_HOST_MAX;
+        let per_host_max = (!self.shared.trust_forwarded_for).then_some(per_host_max);
+        let guests = Guests::new(self.connections_max, per_host_max);
+        // A place is taken by sending, and given back by receiving. One more for each listener: it
+        // is taken before somebody comes, and somebody has to leave only then.
+        let (places, taken) = bounded(self.connections_max.max(1) + self.listeners.len());
         let mut tasks = vec![task::spawn(sweep(
             Arc::clone(&self.shared),
             self.running.clone(),
@@ -252,6 +260,7 @@ impl Server {
             let room = Room {
                 shared: Arc::clone(&self.shared),
                 app: app.clone(),
+                guests: Arc::clone(&guests),
                 places: places.clone(),
                 taken: taken.clone(),
                 running: self.running.clone(),
@@ -313,18 +322,19 @@ impl ServerHandle {
 struct Room {
     shared: Arc<Shared>,
     app: tide::Server<Arc<Shared>>,
+    guests: Arc<Guests>,
     places: Sender<()>,
     taken: Receiver<()>,
     running: Sender<()>,
 }
 
-/// One connection's place, given back when it is dropped.
-struct Place {
+/// One of the sockets that may be open, given back when it is dropped.
+struct Opening {
     taken: Receiver<()>,
     _running: Sender<()>,
 }
 
-impl Drop for Place {
+impl Drop for Opening {
     fn drop(&mut self) {
         let _ = self.taken.try_recv();
     }
@@ -339,19 +349,23 @@ async fn accept(listener: TcpListener, room: Room) {
     loop {
         let next = async {
             room.places.send(()).await.ok()?;
-            let place = Place {
+            let opening = Opening {
                 taken: room.taken.clone(),
                 _running: room.running.clone(),
             };
-            Some((listener.accept().await, place))
+            Some((listener.accept().await, opening))
         };
-        let Some((accepted, place)) = next.or(&mut stopped).await else {
+        let Some((accepted, opening)) = next.or(&mut stopped).await else {
             return;
         };
         match accepted {
             Ok((stream, peer)) => {
                 let (shared, app) = (Arc::clone(&room.shared), room.app.clone());
-                task::spawn(serve(stream, peer, shared, app, place));
+                let place = room.guests.enter(peer.ip());
+                task::spawn(async move {
+                    serve(stream, peer, shared, app, place).await;
+                    drop(opening);
+                });
             }
             // Out of descriptors, mostly: others will be closed soon.
             Err(error) => {
@@ -367,17 +381,17 @@ async fn serve(
     peer: SocketAddr,
     shared: Arc<Shared>,
     app: tide::Server<Arc<Shared>>,
-    place: Place,
+    mut place: guests::Place,
 ) {
-    let stopped = async {
-        shared.stopped().await;
+    let leave = place.leave();
+    let ended = async {
+        leave.or(shared.stopped()).await;
         Ok(())
     };
-    let served = connection::serve(stream, peer, &app).or(stopped).await;
-    if let Err(error) = served {
+    let served = connection::serve(stream, peer, &app, || place.heard());
+    if let Err(error) = served.or(ended).await {
         tracing::debug!(%peer, %error, "connection closed");
     }
-    drop(place);
 }
 
 /// Forgets the silent, a part of the table every second.

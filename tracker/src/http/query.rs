@@ -398,7 +398,17 @@ fn bytes_count(parameter: &'static str, raw: &Raw<'_>) -> Result<u64, QueryError
 fn numwant(value: Option<&[u8]>) -> Result<Option<u32>, QueryError> {
     match value {
         None | Some(b"" | b"-1") => Ok(None),
-        Some(value) => number("numwant", value, "a number of peers, 0 or more").map(Some),
+        // However large: nobody is given more than the bound.
+        Some(value) if value.iter().all(u8::is_ascii_digit) => {
+            let digits = value.iter().map(|digit| u32::from(digit - b'0'));
+            Ok(Some(digits.fold(0, |number: u32, digit| {
+                number.saturating_mul(10).saturating_add(digit)
+            })))
+        }
+        Some(_) => Err(QueryError::Value {
+            parameter: "numwant",
+            expected: "a number of peers, 0 or more",
+        }),
     }
 }
 
@@ -529,6 +539,11 @@ mod tests {
         let request = |name, value| with(name, value).unwrap().request;
         assert_eq!(request("numwant", "-1").numwant, None);
         assert_eq!(request("numwant", "0").numwant, Some(0));
+        assert_eq!(request("numwant", "00000000012").numwant, Some(12));
+        let nines = "9".repeat(500);
+        for huge in ["4294967296", "99999999999999", &nines] {
+            assert_eq!(request("numwant", huge).numwant, Some(u32::MAX), "{huge}");
+        }
         assert!(!request("compact", "0").compact);
         assert_eq!(request("event", "").event, None);
         assert_eq!(request("event", "paused").event, None);

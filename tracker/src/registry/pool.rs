@@ -163,7 +163,9 @@ impl<const N: usize> Family<N> {
     ) -> Option<Option<AnnounceEvent>> {
         let known = self.index.get(&address).copied();
         if event == Some(AnnounceEvent::Stopped) {
-            let stopped = known.map(|place| self.remove(place));
+            let is_its_own =
+                |place: &Place| self.pool(place.seed).details[place.at].peer_id == detail.peer_id;
+            let stopped = known.filter(is_its_own).map(|place| self.remove(place));
             return Some(stopped.and(event));
         }
         let before = known.map(|place| self.pool(place.seed).details[place.at]);

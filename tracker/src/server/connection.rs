@@ -26,7 +26,13 @@ use crate::limits;
 type App = tide::Server<Arc<Shared>>;
 
 /// Answers requests until the other end closes, a limit is passed, or it asks for what it must not.
-pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, app: &App) -> io::Result<()> {
+/// `heard` is called at each.
+pub(super) async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    app: &App,
+    mut heard: impl FnMut(),
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(1_024);
     for left in (0..limits::REQUESTS_PER_CONNECTION_MAX).rev() {
@@ -34,6 +40,7 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, app: &App) ->
             Read::Closed => return Ok(()),
             Read::TooLong => (refuse(StatusCode::RequestHeaderFieldsTooLarge).await, false),
             Read::Head(end) => {
+                heard();
                 let answer = answer(&buffer[..end], peer, app, left > 0).await;
                 buffer.drain(..end);
                 answer

@@ -367,18 +367,31 @@ fn half_open_connections_do_not_stop_an_honest_announce() {
     stop(&handle);
 }
 
+/// None of the holders is let go before: without their leaving nobody would ever be served.
 #[test]
-fn full_server_serves_again_when_a_place_is_free() {
+fn full_server_serves_the_next_in_the_place_of_the_longest_silent() {
     let (handle, address) = start(ServerConfig {
-        connections_max: 2,
+        connections_max: 10,
         ..config()
     });
-    let holders: Vec<_> = (0..2)
-        .map(|_| StdStream::connect(address).unwrap())
-        .collect();
-    let waiting = std::thread::spawn(move || announce(address, &query(7, "")).0);
-    drop(holders);
-    assert_eq!(waiting.join().unwrap(), 200);
+    let request = format!("GET /scrape?info_hash={HASH} HTTP/1.1\r\n\r\n");
+    let mut kept = StdStream::connect(address).unwrap();
+    let ask = |kept: &mut StdStream| {
+        kept.write_all(request.as_bytes()).unwrap();
+        assert_ne!(kept.read(&mut [0; 2_048]).unwrap(), 0);
+    };
+    ask(&mut kept);
+    let silent = (0..9).map(|_| StdStream::connect(address).unwrap());
+    let mut silent: Vec<_> = silent.collect();
+    // Served again, it is not the longest silent any more.
+    ask(&mut kept);
+    for port in 7..12 {
+        assert_eq!(announce(address, &query(port, "")).0, 200);
+    }
+    ask(&mut kept);
+    assert_eq!(silent[0].read(&mut [0; 8]).unwrap_or(0), 0, "it stays open");
+    // The last is still there: the first left to make room, not since its time was over.
+    ask(&mut silent[8]);
     stop(&handle);
 }
 
@@ -415,7 +428,7 @@ fn panic_of_a_handler_costs_its_own_answer() {
             answers
         });
         let (stream, peer) = listener.accept().await.unwrap();
-        connection::serve(stream, peer, &app).await.unwrap();
+        connection::serve(stream, peer, &app, || {}).await.unwrap();
         let answers = client.await;
         assert!(answers.starts_with("HTTP/1.1 500"), "{answers}");
         assert!(answers.contains("HTTP/1.1 200"), "{answers}");
@@ -432,7 +445,7 @@ fn accepted_socket_does_not_wait_for_acknowledgements() {
         let (stream, peer) = listener.accept().await.unwrap();
         assert!(!stream.nodelay().unwrap());
         drop(client);
-        let _ = connection::serve(stream.clone(), peer, &app).await;
+        let _ = connection::serve(stream.clone(), peer, &app, || {}).await;
         assert!(stream.nodelay().unwrap());
     });
 }

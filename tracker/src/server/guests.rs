@@ -1,0 +1,198 @@
+//! Who is connected, and who has to leave when there is no place for the next. Of no BEP: a few
+//! hundred connections that say nothing must not keep others from a tracker.
+//!
+//! For a newcomer beyond the bound the connection leaves that has said nothing for the longest, of
+//! the newcomer's own host when that has too many. So who asks at once is served at once, however
+//! many others only hold their places. Knows no sockets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_std::channel::{Receiver, Sender, bounded};
+
+use crate::host::{host, is_local};
+
+/// All connections.
+#[derive(Debug)]
+pub(super) struct Guests {
+    state: Mutex<State>,
+    max: usize,
+    per_host_max: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Counts what was heard of anybody.
+    clock: u64,
+    /// By when they were heard last.
+    by_silence: BTreeMap<u64, Guest>,
+    /// Those of hosts that have a bound.
+    by_host: BTreeMap<IpAddr, BTreeSet<u64>>,
+}
+
+#[derive(Debug)]
+struct Guest {
+    host: Option<IpAddr>,
+    /// Closed to send it away; nothing is ever sent.
+    leave: Sender<()>,
+}
+
+impl State {
+    fn put(&mut self, guest: Guest) -> u64 {
+        self.clock += 1;
+        if let Some(host) = guest.host {
+            self.by_host.entry(host).or_default().insert(self.clock);
+        }
+        self.by_silence.insert(self.clock, guest);
+        self.clock
+    }
+
+    /// `None` when it was sent away already.
+    fn take(&mut self, heard: u64) -> Option<Guest> {
+        let guest = self.by_silence.remove(&heard)?;
+        if let Some(host) = guest.host
+            && let Some(there) = self.by_host.get_mut(&host)
+        {
+            there.remove(&heard);
+            if there.is_empty() {
+                self.by_host.remove(&host);
+            }
+        }
+        Some(guest)
+    }
+
+    /// The longest silent of that host if it has too many, else of all if those are too many.
+    fn surplus(&self, host: Option<IpAddr>, guests: &Guests) -> Option<u64> {
+        let there = host.and_then(|host| self.by_host.get(&host));
+        let bound = guests.per_host_max.unwrap_or(usize::MAX);
+        if let Some(there) = there.filter(|there| there.len() >= bound) {
+            return there.first().copied();
+        }
+        let full = self.by_silence.len() >= guests.max;
+        full.then(|| self.by_silence.keys().next().copied())?
+    }
+}
+
+impl Guests {
+    /// At most `max` at the same time, and `per_host_max` of one address of the internet.
+    pub(super) fn new(max: usize, per_host_max: Option<usize>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            max: max.max(1),
+            per_host_max,
+        })
+    }
+
+    /// A place for a newcomer from there; somebody else may have to leave for it.
+    pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Place {
+        let host = (!is_local(ip)).then(|| host(ip));
+        let (leave, asked) = bounded(1);
+        let mut state = self.lock();
+        if let Some(silent) = state.surplus(host, self)
+            && let Some(gone) = state.take(silent)
+        {
+            gone.leave.close();
+        }
+        let heard = state.put(Guest { host, leave });
+        Place {
+            guests: Arc::clone(self),
+            heard,
+            asked,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held; a poisoned one is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    guests: Arc<Guests>,
+    heard: u64,
+    asked: Receiver<()>,
+}
+
+impl Place {
+    /// It has asked for something: others have been silent for longer.
+    pub(super) fn heard(&mut self) {
+        let mut state = self.guests.lock();
+        if let Some(guest) = state.take(self.heard) {
+            self.heard = state.put(guest);
+        }
+    }
+
+    /// Becomes ready when the place is needed for another.
+    pub(super) fn leave(&self) -> impl Future<Output = ()> + use<> {
+        let asked = self.asked.clone();
+        async move {
+            // Closing it is the message.
+            let _ = asked.recv().await;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.guests.lock().take(self.heard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn stays(place: &Place) -> bool {
+        !place.asked.is_closed()
+    }
+
+    #[test]
+    fn longest_silent_makes_room() {
+        let guests = Guests::new(3, None);
+        let mut places: Vec<_> = (0..3).map(|_| guests.enter(ip("127.0.0.1"))).collect();
+        places[0].heard();
+        let _new = guests.enter(ip("127.0.0.1"));
+        let stay: Vec<_> = places.iter().map(stays).collect();
+        assert_eq!(stay, [true, false, true]);
+        // Who was sent away is not counted any more, whatever it still says.
+        places[1].heard();
+        drop(places);
+        assert_eq!(guests.lock().by_silence.len(), 1);
+    }
+
+    #[test]
+    fn host_beyond_its_bound_pays_itself() {
+        for (one, same, other) in [
+            ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+            ("2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8:0:1::1"),
+        ] {
+            let guests = Guests::new(100, Some(2));
+            let first = guests.enter(ip(other));
+            let places = [one, same].map(|address| guests.enter(ip(address)));
+            assert!(places.iter().all(stays));
+            let third = guests.enter(ip(one));
+            assert!(!stays(&places[0]) && stays(&places[1]) && stays(&third) && stays(&first));
+            drop((first, places, third));
+            let state = guests.lock();
+            assert!(state.by_host.is_empty() && state.by_silence.is_empty());
+        }
+    }
+
+    #[test]
+    fn this_machine_and_private_networks_have_no_bound_of_their_own() {
+        let guests = Guests::new(100, Some(2));
+        let places: Vec<_> = (0..50)
+            .flat_map(|_| ["127.0.0.1", "::1", "::ffff:10.0.0.1"].map(ip))
+            .take(100)
+            .map(|address| guests.enter(address))
+            .collect();
+        assert!(places.iter().all(stays));
+    }
+}
