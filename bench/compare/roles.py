@@ -68,24 +68,17 @@ def fluid_limit(size, leechers, up_mbit):
     return max(size / up, leechers * size / (up + leechers * up))
 
 
-def leech(run, sizes, client, counterpart):
-    """The client takes the content from the counterpart."""
-    transfer = Transfer(run, Swarm(counterpart, client, 1, sizes.pair, PIECE))
+def pair(name, run, sizes, client, counterpart):
+    """The client takes the content from the counterpart (leech), or gives it (seed)."""
+    ends = (counterpart, client) if name == "leech" else (client, counterpart)
+    transfer = Transfer(run, Swarm(*ends, 1, sizes.pair, PIECE))
     word = transfer.go()
     if word != OK:
         return Outcome(word)
-    return Outcome(OK, {"wall": transfer.walls[0], **per_gib(transfer.leecher_cpu, sizes.pair),
-                        **memory([transfer.leechers[0].process])})
-
-
-def seed(run, sizes, client, counterpart):
-    """The client gives the content to the counterpart."""
-    transfer = Transfer(run, Swarm(client, counterpart, 1, sizes.pair, PIECE))
-    word = transfer.go()
-    if word != OK:
-        return Outcome(word)
-    return Outcome(OK, {"wall": transfer.walls[0], **per_gib(transfer.seeder_cpu, sizes.pair),
-                        **memory([transfer.seeder.process])})
+    ours, cpu = ((transfer.leechers[0], transfer.leecher_cpu) if name == "leech"
+                 else (transfer.seeder, transfer.seeder_cpu))
+    return Outcome(OK, {"wall": transfer.walls[0], **per_gib(cpu, sizes.pair),
+                        **memory([ours.process])})
 
 
 def swarm(run, sizes, client):
@@ -121,9 +114,9 @@ def text_of(size):
     return f"{size / GIB:g} GiB" if size >= GIB else f"{size / MIB:g} MiB"
 
 
-def _pair_role(name, one_run, run, sizes, found):
+def _pair_role(name, run, sizes, found):
     counterpart = next(client for client in COUNTERPARTS if client in found)
-    rows = [Contestant(client.name, partial(one_run, run, sizes, client, counterpart),
+    rows = [Contestant(client.name, partial(pair, name, run, sizes, client, counterpart),
                        client is not Ours) for client in found]
     rows += [tcp_floor(run, sizes.pair, "receive" if name == "leech" else "send")]
     rows += memory_floors(run, sizes.pair)
@@ -166,7 +159,7 @@ def role(name, run, sizes, found):
     """The role of that name among the clients that were found, by name."""
     clients = [client for client in EVERYONE if client.name in found]
     if name in ("leech", "seed"):
-        return _pair_role(name, {"leech": leech, "seed": seed}[name], run, sizes, clients)
+        return _pair_role(name, run, sizes, clients)
     if name in ("swarm", "shaped"):
         one_run = {"swarm": swarm, "shaped": shaped}[name]
         return _swarm_role(name, one_run, run, sizes, clients)
