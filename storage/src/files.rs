@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Advice, FallocateFlags, FileType, OFlags, Stat};
+use rustix::fs::{Advice, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use shoal_metainfo::Info;
 
@@ -319,7 +319,8 @@ impl Files {
         }
     }
 
-    /// Opens a file for writing, and makes it and the folders above it when they are missing.
+    /// Opens a file for writing, and makes it and the folders above it when they are missing. One
+    /// that BEP 47 calls executable is made so; one that is there stays as it is.
     pub(crate) fn create(&self, file: u32) -> Result<(OwnedFd, Stat), StorageError> {
         match self.open_regular(file, OFlags::RDWR) {
             Err(StorageError::Gone(fault)) if self.is_known(file) => {
@@ -333,9 +334,15 @@ impl Files {
         self.folder
             .make_parent(path)
             .map_err(|errno| self.at(file, Operation::Create).failed(errno))?;
-        let made = self.open_regular(file, OFlags::RDWR | OFlags::CREATE)?;
+        let (fd, stat) = self.open_regular(file, OFlags::RDWR | OFlags::CREATE)?;
         lock(&self.dirty).created.push(file);
-        Ok(made)
+        if self.info.files[file as usize].attributes.executable {
+            // Who may read it may run it. A file system without modes keeps the content all the same.
+            let mode = Mode::from_raw_mode(stat.st_mode);
+            let _ =
+                rustix::fs::fchmod(&fd, mode | Mode::from_raw_mode((stat.st_mode & 0o444) >> 2));
+        }
+        Ok((fd, stat))
     }
 
     /// Opens a file for writing only to see whether that can be done: the bytes it has, or `None`

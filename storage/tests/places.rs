@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -122,6 +122,29 @@ fn chosen_folder_is_made_unless_something_is_in_the_way() {
         open("file/y", Access::ReadWrite),
         Err(StorageError::NotAFile(_))
     ));
+}
+
+/// BEP 47, `x`.
+#[test]
+fn executable_file_is_made_so_and_one_that_is_there_keeps_its_mode() {
+    let files = [
+        ("run", 100, Kind::Executable),
+        ("there", 100, Kind::Executable),
+        ("text", 100, Kind::Random),
+    ];
+    let (torrent, dir) = (torrent(&files, 1 << 14, 1), tempfile::tempdir().unwrap());
+    fs::create_dir(dir.path().join("t")).unwrap();
+    fs::write(dir.path().join("t/there"), b"").unwrap();
+    let storage = torrent.open(dir.path(), Options::default());
+    torrent.write_all(&storage);
+    let mode = |name| {
+        let metadata = fs::metadata(dir.path().join("t").join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    let plain = mode("text");
+    assert_eq!(plain & 0o111, 0);
+    assert_eq!(mode("there"), plain);
+    assert_eq!(mode("run"), plain | (plain & 0o444) >> 2);
 }
 
 #[test]

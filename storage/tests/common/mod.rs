@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Random,
     Zeros,
     Padding,
+    Executable,
 }
 
 /// A torrent and all of its bytes.
@@ -30,13 +31,13 @@ pub(crate) fn torrent(files: &[(&str, usize, Kind)], piece_length: usize, seed: 
     let mut dict = b"d5:filesl".to_vec();
     for &(path, length, kind) in files {
         match kind {
-            Kind::Random => content.extend((0..length).map(|_| rng.u8(..))),
+            Kind::Random | Kind::Executable => content.extend((0..length).map(|_| rng.u8(..))),
             Kind::Zeros | Kind::Padding => content.extend((0..length).map(|_| 0)),
         }
-        let attr = if kind == Kind::Padding {
-            "4:attr1:p"
-        } else {
-            ""
+        let attr = match kind {
+            Kind::Padding => "4:attr1:p",
+            Kind::Executable => "4:attr1:x",
+            Kind::Random | Kind::Zeros => "",
         };
         dict.extend(format!("d{attr}6:lengthi{length}e4:pathl").bytes());
         for part in path.split('/') {
