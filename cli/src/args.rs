@@ -22,7 +22,7 @@ EXIT STATUS:
     0 done   1 failed   2 wrong usage   130 interrupted before it was complete
 
 ENVIRONMENT:
-    NO_COLOR   when set, no colours
+    NO_COLOR   when set and not empty, no colours
     SHOAL_LOG  what is logged, instead of -v: error, warn, info, debug, shoal_peer=debug";
 
 /// Makes, tracks and moves torrents.
@@ -126,7 +126,7 @@ pub(crate) struct Create {
     /// Overwrites a .torrent that is there already
     #[structopt(short, long)]
     pub(crate) force: bool,
-    /// Bytes in a piece, a power of two from 16KiB up; chosen for 1,000 to 2,000 pieces otherwise
+    /// Bytes in a piece, a power of two from 16KiB to 256MiB; else chosen for 1,000 to 2,000 pieces
     #[structopt(long, value_name = "SIZE")]
     pub(crate) piece_length: Option<Size>,
     /// Peers are to be found by these trackers alone (BEP 27)
@@ -275,7 +275,7 @@ pub(crate) struct Show {
 
 /// `shoal verify`.
 #[derive(Debug, StructOpt)]
-#[structopt(after_help = "Exits 0 when everything is there and good, otherwise 1.")]
+#[structopt(after_help = "Exits 0 when everything is there and good, 1 when it is not.")]
 pub(crate) struct Verify {
     /// The .torrent file
     #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]

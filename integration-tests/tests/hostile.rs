@@ -1,5 +1,8 @@
 //! A hundred hostile connections of each kind against a seeding client: its memory stays bounded,
 //! an honest peer is served meanwhile, and who breaks the protocol is thrown out. BEP 3, 6.
+//!
+//! Who drips a message for more than 30 s, or reads nothing for 60 s, is closed too: that is longer
+//! than a test, and shown where time is an argument, in the units of `peer/src/outbox.rs`.
 
 use std::net::SocketAddr;
 use std::slice::from_ref;
@@ -25,6 +28,13 @@ const BEFORE_THE_LATE: Duration = Duration::from_secs(6);
 
 /// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
 const ROUNDS: Duration = Duration::from_secs(8);
+
+/// What a busy machine may keep a download waiting once.
+const HICCUP: Duration = Duration::from_secs(1);
+
+/// What one who comes with a hundred others may have to wait for, in place of a moment. Ours: the
+/// rounds of choking that it takes to try them all.
+const AMONG_THE_FIRST: Duration = Duration::from_secs(20);
 
 /// One byte above 8 MiB: 513 pieces, so a bitfield of 65 bytes has seven spare bits.
 const LENGTH: usize = (8 << 20) + 1;
@@ -92,22 +102,25 @@ enum End {
 
 fn besiege(begin: impl Fn(&Victim) -> RawPeer, go_on: GoOn, end: End) {
     let victim = Victim::start();
+    let alone = TestPeer::download(&victim.content, victim.address);
     let memory = victim.process.watch_memory();
     let begin = |_| Hostile {
         peer: begin(&victim),
         deaf: false,
     };
     let mut hostile: Vec<_> = (0..HOSTILE).map(begin).collect();
-    let honest = TestPeer::leecher(&victim.content);
-    let honest = honest.dialling([victim.address]).start();
-    thread::scope(|scope| {
-        let done = scope.spawn(|| honest.wait_complete());
+    let took = thread::scope(|scope| {
+        let done = scope.spawn(|| TestPeer::download(&victim.content, victim.address));
         while !done.is_finished() {
             hostile.iter_mut().for_each(go_on);
         }
-        done.join().expect("the honest peer is served");
+        done.join().expect("the honest peer is served")
     });
-    victim.content.assert_identical(honest.dir());
+    println!("{took:?} in place of {alone:?}");
+    assert!(
+        took < alone * 10 + AMONG_THE_FIRST,
+        "{took:?} in place of {alone:?}"
+    );
     if end == End::Closed {
         let open = |hostile: &mut Hostile| !hostile.peer.is_closed_within(PATIENCE);
         assert!(!hostile.iter_mut().any(open), "one stays open");
@@ -395,12 +408,22 @@ fn is_served_late(ruse: Ruse) {
     let alone = TestPeer::download(&victim.content, victim.address);
     let siege = Siege::lay(ruse, victim.address, &victim.content);
     thread::sleep(BEFORE_THE_LATE);
-    let besieged = TestPeer::download(&victim.content, victim.address);
+    let mut besieged = [(); 3].map(|()| TestPeer::download(&victim.content, victim.address));
     let acts = siege.lift();
+    // Before and after: what the machine does besides counts for both.
+    let alone = alone.max(TestPeer::download(&victim.content, victim.address));
     println!("{ruse:?}: {besieged:?} in place of {alone:?}; {acts} acts");
     assert!(acts >= BESIEGERS, "there was no siege");
-    let most = alone * 10 + ROUNDS;
-    assert!(besieged < most, "{besieged:?} in place of {alone:?}");
+    besieged.sort_unstable();
+    let [_, median, worst] = besieged;
+    assert!(
+        median < alone * 4 + HICCUP,
+        "{besieged:?} in place of {alone:?}"
+    );
+    assert!(
+        worst < alone * 10 + ROUNDS,
+        "{besieged:?} in place of {alone:?}"
+    );
     let growth = memory.growth();
     assert!(growth <= GROWTH_MAX, "memory grew by {growth} bytes");
 }

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
+use shoal_integration_tests::{Answer, StubTracker, eventually, http};
 
-use crate::support::{Folder, closed_pipe, free_port, seeder};
+use crate::support::{Folder, client, closed_pipe, free_port, seeder};
 
 #[test]
 fn content_moves_from_one_client_to_another() {
@@ -63,15 +65,8 @@ fn people_are_told_in_plain_lines_when_there_is_no_terminal() {
     folder.torrent("film.bin", 300_000);
     let (_seeder, port) = seeder(&folder, "film.bin.torrent");
     let peer = format!("127.0.0.1:{port}");
-    let line = [
-        "client",
-        "film.bin.torrent",
-        "0",
-        "--dir",
-        "there",
-        "--exit-when-complete",
-    ];
-    let said = folder.done(line.iter().chain(&["--no-tracker", "--peer", &peer]));
+    let more = format!("--dir there --exit-when-complete --peer {peer}");
+    let said = folder.done(client("film.bin.torrent", &more));
     for words in [
         "film.bin",
         "checked: 0 of 19",
@@ -88,16 +83,7 @@ fn interrupt_before_it_is_complete_is_told_by_the_exit_code() {
     let folder = Folder::new();
     folder.torrent("a", 100_000);
     for signal in [Signal::INT, Signal::TERM] {
-        let line = [
-            "client",
-            "a.torrent",
-            "0",
-            "--dir",
-            "there",
-            "--no-tracker",
-            "--json",
-        ];
-        let mut client = folder.start(line);
+        let mut client = folder.start(client("a.torrent", "--dir there --json"));
         client.wait("checked");
         client.signal(signal);
         let (code, events, _) = client.end();
@@ -141,19 +127,39 @@ fn dead_tracker_is_a_warning() {
     );
 }
 
+/// The tracker answers the first announce and lets the last one hang: that is given 3 s, while the
+/// tracker would have us wait for as long as it lives.
+#[test]
+fn tracker_that_hangs_does_not_keep_a_client_that_stops() {
+    let folder = Folder::new();
+    let tracker = StubTracker::start(|line| match line.contains("event=stopped") {
+        true => Answer::Never,
+        false => http("200 OK", "", b"d8:intervali1800e5:peers0:e"),
+    });
+    folder.file("a", 100_000);
+    folder.done(["create", "a", &tracker.url()]);
+    let mut client = folder.start(["client", "a.torrent", "0", "--json"]);
+    client.wait("complete");
+    eventually("it announces itself", || !tracker.requests().is_empty());
+    let begun = Instant::now();
+    client.signal(Signal::TERM);
+    let (code, ..) = client.end();
+    let span = begun.elapsed();
+    assert_eq!(code, Some(0));
+    let told = tracker
+        .requests()
+        .iter()
+        .any(|line| line.contains("event=stopped"));
+    assert!(told, "it said no good-bye: {:?}", tracker.requests());
+    // Far above 3 s for the sake of busy machines, far below the 30 s of an announce.
+    assert!(span < Duration::from_secs(15), "{span:?}");
+}
+
 #[test]
 fn client_that_asks_nobody_says_so() {
     let folder = Folder::new();
     folder.torrent("a", 10);
-    let line = [
-        "client",
-        "a.torrent",
-        "0",
-        "--no-tracker",
-        "--exit-when-complete",
-        "--json",
-    ];
-    let ended = folder.run(line);
+    let ended = folder.run(client("a.torrent", "--exit-when-complete --json"));
     let events = ended.events("client");
     let warning = events
         .iter()
@@ -181,11 +187,8 @@ fn file_that_is_taken_away_while_it_comes_holds_the_client_up_until_it_is_put_ba
     let content = folder.torrent("a", 3_000_000);
     let (seeder, port) = seeder(&folder, "a.torrent");
     let peer = format!("127.0.0.1:{port}");
-    let line = "client a.torrent 0 --no-tracker --json --max-download 1MB/s --dir there --peer";
-    let line = line
-        .split(' ')
-        .chain([peer.as_str(), "--exit-when-complete"]);
-    let mut leecher = folder.start(line);
+    let more = "--json --max-download 1MB/s --dir there --exit-when-complete --peer";
+    let mut leecher = folder.start(client("a.torrent", &format!("{more} {peer}")));
     while !fs::exists(folder.join("there/a")).unwrap() {
         leecher.wait("progress");
     }
@@ -212,7 +215,7 @@ fn something_in_the_place_of_a_file_is_named() {
     folder.torrent("a", 10);
     fs::create_dir_all(folder.join("there/a")).unwrap();
     fs::write(folder.join("file"), "").unwrap();
-    let line = |dir| ["client", "a.torrent", "0", "--no-tracker", "--dir", dir];
+    let line = |dir| client("a.torrent", &format!("--dir {dir}"));
     folder.run(line("there")).failed(1, &["there/a"]);
     folder.run(line("file")).failed(1, &["file"]);
 }
@@ -221,9 +224,8 @@ fn something_in_the_place_of_a_file_is_named() {
 fn reader_that_goes_away_stops_the_client() {
     let folder = Folder::new();
     folder.torrent("a", 100_000);
-    let line = ["client", "a.torrent", "0", "--no-tracker", "--json"];
     // It cannot even tell that it started.
-    let mut command = folder.command(line);
+    let mut command = folder.command(client("a.torrent", "--json"));
     assert_eq!(
         command.stdout(closed_pipe()).status().unwrap().code(),
         Some(130)
@@ -238,20 +240,15 @@ fn file_that_is_too_long_is_told_once_with_both_sizes() {
     let folder = Folder::new();
     let bytes = folder.torrent("a", 100_000);
     fs::write(folder.join("a"), [&bytes[..], b"more"].concat()).unwrap();
-    let line = [
-        "client",
-        "a.torrent",
-        "0",
-        "--no-tracker",
-        "--exit-when-complete",
-    ];
-    let ended = folder.run(line);
+    let ended = folder.run(client("a.torrent", "--exit-when-complete"));
     assert_eq!(ended.code, Some(0));
     let told = ended
         .stderr
         .matches("warning: ./a has 100004 bytes, 100000 in the torrent");
     assert_eq!(told.count(), 1, "{ended:?}");
-    let events = folder.run(line.iter().chain(&["--json"])).events("client");
+    let events = folder
+        .run(client("a.torrent", "--exit-when-complete --json"))
+        .events("client");
     let told: Vec<_> = events
         .iter()
         .filter(|event| event["event"] == "file_too_long")

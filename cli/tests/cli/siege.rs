@@ -11,6 +11,9 @@ use crate::support::Folder;
 /// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
 const ROUNDS: Duration = Duration::from_secs(8);
 
+/// What a busy machine may keep a download waiting once.
+const HICCUP: Duration = Duration::from_secs(1);
+
 #[test]
 fn besieged_client_serves_who_comes_late() {
     let content = Content::single(8 << 20);
@@ -27,9 +30,19 @@ fn besieged_client_serves_who_comes_late() {
     for ruse in [Ruse::NeverReads, Ruse::Sips] {
         let siege = Siege::lay(ruse, address, &content);
         thread::sleep(Duration::from_secs(4));
-        let besieged = TestPeer::download(&content, address);
+        let mut besieged = [(); 3].map(|()| TestPeer::download(&content, address));
         assert!(siege.lift() >= BESIEGERS, "there was no siege");
-        let most = alone * 10 + ROUNDS;
-        assert!(besieged < most, "{besieged:?} in place of {alone:?}");
+        // Before and after: what the machine does besides counts for both.
+        let alone = alone.max(TestPeer::download(&content, address));
+        besieged.sort_unstable();
+        let [_, median, worst] = besieged;
+        assert!(
+            median < alone * 4 + HICCUP,
+            "{besieged:?} in place of {alone:?}"
+        );
+        assert!(
+            worst < alone * 10 + ROUNDS,
+            "{besieged:?} in place of {alone:?}"
+        );
     }
 }

@@ -286,9 +286,16 @@ fn fields_of(command: &str, event: &str) -> BTreeSet<&'static str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
+/// The line of a client on a free port that asks no tracker; `more` is what else is typed.
+pub(crate) fn client(torrent: &str, more: &str) -> Vec<String> {
+    let line = ["client", torrent, "0", "--no-tracker"];
+    let words = line.into_iter().chain(more.split_whitespace());
+    words.map(str::to_owned).collect()
+}
+
 /// A client that has everything and is ready to seed; and its port.
 pub(crate) fn seeder(folder: &Folder, torrent: &str) -> (Running, u64) {
-    let mut seeder = folder.start(["client", torrent, "0", "--no-tracker", "--json"]);
+    let mut seeder = folder.start(client(torrent, "--json"));
     let port = seeder.wait("started")["port"].as_u64().unwrap();
     let checked = seeder.wait("checked");
     assert_eq!(checked["have"], checked["pieces"]);
