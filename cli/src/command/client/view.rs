@@ -14,7 +14,7 @@ use serde::Serialize;
 use shoal_metainfo::Torrent;
 use shoal_peer::{Event, State, TorrentSnapshot};
 use shoal_storage::{StorageError, Ways};
-use shoal_swarm::io::{Event as SwarmEvent, Snapshot};
+use shoal_swarm::io::Event as SwarmEvent;
 
 use crate::render::line::Line;
 use crate::render::text::Printable;
