@@ -162,7 +162,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// How far it grew above what it was at first, bytes.
+    /// How far it grew above what it was at first until now, bytes.
+    #[must_use]
+    pub fn growth_so_far(&self) -> u64 {
+        self.most.load(Ordering::SeqCst) - self.before
+    }
+
+    /// How far it grew above what it was at first, bytes; ends the watch.
     ///
     /// # Panics
     /// When the watch failed.

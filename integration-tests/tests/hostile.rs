@@ -29,8 +29,8 @@ const BEFORE_THE_LATE: Duration = Duration::from_secs(6);
 /// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
 const ROUNDS: Duration = Duration::from_secs(8);
 
-/// What a busy machine may keep a download waiting once.
-const HICCUP: Duration = Duration::from_secs(1);
+/// What a busy machine may keep a download waiting once. The besiegers run on the same one.
+const HICCUP: Duration = Duration::from_secs(3);
 
 /// What one who comes with a hundred others may have to wait for, in place of a moment. Ours: the
 /// rounds of choking that it takes to try them all.

@@ -1,7 +1,7 @@
 //! What is wrong with a .torrent that can be used all the same. BEP 3, 12, 19.
 //!
-//! Each is to be told to whoever gave the file: something that its maker meant is not there. Foreign
-//! text inside a message is safe to print. Knows nothing of how it is told.
+//! Each is to be told to whoever gave the file: something that its maker meant is not there.
+//! Foreign text inside a message is safe to print. Knows nothing of how it is told.
 
 use shoal_bencode::FieldError;
 

@@ -8,7 +8,7 @@
 //!
 //! | module | BEP |
 //! |---|---|
-//! | [`torrent`], [`info`], [`error`], [`flaw`] | 3, 12 tiers, 19 web seeds, 27 private, 47 attributes |
+//! | [`torrent`], [`info`], [`error`], [`flaw`] | 3, 12 tiers, 19 web seeds, 27, 47 attributes |
 //! | [`path`], [`collisions`], [`text`] | what names become that no BEP tames |
 //! | [`piece`], [`bitfield`], [`id`], [`compact`] | 3, 20; 7 and 23 compact peers |
 //! | [`magnet`] | 9 |

@@ -1,8 +1,8 @@
 //! A .torrent file. BEP 3 "metainfo files", BEP 12 "announce-list", BEP 19 "url-list".
 //!
 //! Forgiving about what surrounds `info` (order of keys, bytes behind the end, optional keys of the
-//! wrong kind, which are told as [`Flaw`]s), exact about `info` itself: its hash is of the bytes that came. Knows nothing of the
-//! network: whether a tracker's URL is usable is seen when it is used.
+//! wrong kind, which are told as [`Flaw`]s), exact about `info` itself: its hash is of the bytes
+//! that came. Knows nothing of the network: whether a tracker's URL is usable is seen when it is used.
 
 use std::collections::BTreeSet;
 

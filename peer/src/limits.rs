@@ -130,8 +130,9 @@ pub const EVENTS_QUEUED_MAX: usize = 1024;
 /// Commands that wait for a torrent. Ours: people and their programs ask seldom.
 pub const COMMANDS_QUEUED_MAX: usize = 32;
 
-/// Handshaken connections that wait for their torrent. Ours: more would be turned away anyway.
-pub const ARRIVALS_QUEUED_MAX: usize = 64;
+/// Handshaken connections that wait for their torrent. Ours: more than a torrent takes in all, so
+/// that a hundred at once turn nobody away while it is busy; they hold no receive area yet.
+pub const ARRIVALS_QUEUED_MAX: usize = 256;
 
 /// Batches handled before what they led to is handed on.
 /// Ours: 2 MiB, so that requests go out while the next batches come in.

@@ -337,7 +337,7 @@ impl Files {
         let (fd, stat) = self.open_regular(file, OFlags::RDWR | OFlags::CREATE)?;
         lock(&self.dirty).created.push(file);
         if self.info.files[file as usize].attributes.executable {
-            // Who may read it may run it. A file system without modes keeps the content all the same.
+            // Who may read it may run it. Without modes, the content is kept all the same.
             let mode = Mode::from_raw_mode(stat.st_mode);
             let _ =
                 rustix::fs::fchmod(&fd, mode | Mode::from_raw_mode((stat.st_mode & 0o444) >> 2));
