@@ -2,7 +2,8 @@
 //!
 //! Forgiving about what surrounds `info` (order of keys, bytes behind the end, optional keys of the
 //! wrong kind, which are told as [`Flaw`]s), exact about `info` itself: its hash is of the bytes
-//! that came. Knows nothing of the network: whether a tracker's URL is usable is seen when it is used.
+//! that came. Knows nothing of the network: whether a tracker's URL is usable is seen when it is
+//! used.
 
 use std::collections::BTreeSet;
 
