@@ -55,6 +55,11 @@ compare *ARGS:
     cargo build --release
     python3 bench/compare {{ARGS}}
 
+# How our cost grows with peers, pieces, files and content, as root: `just costs --quick`.
+costs *ARGS:
+    cargo build --release
+    python3 bench/compare --clients ours --only peers,pieces,files,starts {{ARGS}}
+
 # The walk-through: a tracker and three clients on loopback.
 swarm:
     cargo run --release -- demo

@@ -7,7 +7,8 @@ import re
 import tempfile
 
 from clients import CLIENTS
-from roles import NAMES, Sizes
+import costs
+from roles import COMPARED, NAMES, Sizes
 from run import GIB, MIB
 
 HELP = """\
@@ -23,6 +24,11 @@ roles:
   shaped  the same with 20 Mbit/s up each: the last completion over the fluid limit
   create  `shoal create` beside mktorrent and libtorrent
   check   `shoal verify` beside the checks of libtorrent and aria2
+ only when named, ours alone, each row beside the first (`just costs` runs them all):
+  peers   a seeder and 1, 10, 50, 200 leechers
+  pieces  a leecher from a seeder, in pieces of 256 KiB, 1 MiB and 16 MiB
+  files   the same, and making and checking the torrent, with 1 and 100,000 files
+  starts  a client starts with 1 TiB of holes in 65,536 pieces, for the first time and again
 
 examples:
   sudo -E python3 bench/compare --quick              a minute: does it work here?
@@ -94,7 +100,7 @@ def _parser():
     add = parser.add_argument
     add("--quick", action="store_true",
         help="64 MiB, one round, 1 GiB of memory touched: shows that it works, not who is faster")
-    add("--only", type=names_of(NAMES), default=list(NAMES), metavar="ROLES",
+    add("--only", type=names_of(NAMES), default=list(COMPARED), metavar="ROLES",
         help=f"only these of {','.join(NAMES)}")
     add("--clients", type=names_of(KNOWN), default=list(KNOWN), metavar="NAMES",
         help=f"ours and only these of {','.join(KNOWN)}")
@@ -135,5 +141,6 @@ def parse(words=None):
         swarm=options.swarm_size or (64 * MIB if quick else 256 * MIB),
         shaped=options.shaped_size or (16 * MIB if quick else 64 * MIB),
         create=options.create_size or (64 * MIB if quick else 2 * GIB),
-        leechers=options.leechers, up_mbit=options.up)
+        leechers=options.leechers, up_mbit=options.up,
+        scale=costs.QUICK if quick else costs.FULL)
     return options

@@ -73,7 +73,7 @@ def render(role, table):
     """The table for people."""
     heads = ["", "good"]
     for column in role.columns:
-        heads += [column.title, "x best"] if column.ratio else [column.title]
+        heads += [column.title, role.ratio_title] if column.ratio else [column.title]
     lines = [heads, *(_cells(role, row) for row in table["rows"])]
     widths = [max(len(line[at]) for line in lines) for at in range(len(heads))]
     text = [f"{table['title']}; {_rounds(table['rounds'])}"]

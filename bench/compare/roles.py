@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from functools import partial
 
+import costs
 from clients import Aria2, Libtorrent, Ours, Rqbit, Transmission
+from figures import CPU, MEMORY, memory, per_gib, text_of
 from floors import memory_floors, tcp_floor
 from run import GIB, MIB
 from table import OK, Column, Contestant, Outcome, Role
@@ -15,12 +17,6 @@ from transfer import Swarm, Transfer
 
 # Who stands at the other end of a pair: the first of these that is here.
 COUNTERPARTS = (Libtorrent, Aria2, Ours)
-CPU = (
-    Column("cpu", "cpu s/GiB", ratio=True),
-    Column("user", "user"),
-    Column("system", "sys"),
-)
-MEMORY = (Column("anonymous", "anon MiB", 0), Column("mapped", "file MiB", 0))
 PIECE = MIB
 
 
@@ -34,29 +30,17 @@ class Sizes:
     create: int
     leechers: int
     up_mbit: float
+    scale: costs.Scale = costs.FULL
 
     def disk(self, names):
         """Bytes on the disk at once for the roles of those names."""
         copies = {
             "leech": (self.pair, 1), "seed": (self.pair, 1), "create": (self.create, 0),
             "check": (self.create, 0), "swarm": (self.swarm, self.leechers),
-            "shaped": (self.shaped, self.leechers),
+            "shaped": (self.shaped, self.leechers), **self.scale.copies(),
         }
         kept = {copies[name][0] for name in names}
         return sum(kept) + max(copies[name][0] * copies[name][1] for name in names)
-
-
-def per_gib(cpu, size):
-    """The figures of `CPU`."""
-    gib = size / GIB
-    return {"cpu": (cpu.user + cpu.system) / gib, "user": cpu.user / gib,
-            "system": cpu.system / gib}
-
-
-def memory(processes):
-    """The figures of `MEMORY`: of the largest of them."""
-    return {"anonymous": max(process.anonymous for process in processes) / MIB,
-            "mapped": max(process.mapped for process in processes) / MIB}
 
 
 def fluid_limit(size, leechers, up_mbit):
@@ -109,11 +93,6 @@ def shaped(run, sizes, client):
                         "over": max(walls) / fluid})
 
 
-def text_of(size):
-    """A size for people."""
-    return f"{size / GIB:g} GiB" if size >= GIB else f"{size / MIB:g} MiB"
-
-
 def _pair_role(name, run, sizes, found):
     counterpart = next(client for client in COUNTERPARTS if client in found)
     rows = [Contestant(client.name, partial(pair, name, run, sizes, client, counterpart),
@@ -151,7 +130,8 @@ def _tool_role(name, run, sizes, found):
     return Role(name, title, (Column("wall", "wall s", ratio=True), *CPU, *MEMORY), rows)
 
 
-NAMES = ("leech", "seed", "swarm", "shaped", "create", "check")
+COMPARED = ("leech", "seed", "swarm", "shaped", "create", "check")
+NAMES = (*COMPARED, *costs.NAMES)
 EVERYONE = (Ours, Libtorrent, Rqbit, Aria2, Transmission)
 
 
@@ -163,4 +143,6 @@ def role(name, run, sizes, found):
     if name in ("swarm", "shaped"):
         one_run = {"swarm": swarm, "shaped": shaped}[name]
         return _swarm_role(name, one_run, run, sizes, clients)
+    if name in costs.NAMES:
+        return costs.role(name, run, sizes.scale)
     return _tool_role(name, run, sizes, found)

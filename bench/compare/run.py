@@ -1,6 +1,7 @@
 """Where a comparison works: one folder with contents and torrents that are made once."""
 
 import hashlib
+import os
 import random
 import shutil
 from pathlib import Path
@@ -31,28 +32,47 @@ class Run:
         self.limit = limit
         self._hashes = {}
 
-    def content(self, size):
-        """Random bytes that do not compress, the same in each run, in the page cache."""
-        path = self.folder / "content" / f"{size}.bin"
+    def content(self, size, files=1):
+        """Random bytes that do not compress, the same in each run, in the page cache.
+
+        One file, or a folder with that many files of equal length.
+        """
+        path = self.folder / "content" / (f"{size}.bin" if files == 1 else f"{size}-{files}")
         if path not in self._hashes:
             path.parent.mkdir(exist_ok=True)
             source, hasher = random.Random(size), hashlib.sha256()
-            with open(path, "wb") as file:
-                for at in range(0, size, MIB):
-                    part = source.randbytes(min(MIB, size - at))
-                    file.write(part)
-                    hasher.update(part)
+            for number in range(files):
+                one = path if files == 1 else path / f"{number // 1000:03}" / f"{number:06}"
+                one.parent.mkdir(parents=True, exist_ok=True)
+                self._fill(one, size // files, source, hasher)
             self._hashes[path] = hasher.digest()
         return path
 
-    def torrent(self, switch, size, piece_length):
+    @staticmethod
+    def _fill(path, size, source, hasher):
+        with open(path, "wb") as file:
+            for at in range(0, size, MIB):
+                part = source.randbytes(min(MIB, size - at))
+                file.write(part)
+                hasher.update(part)
+
+    def place(self, size, files, folder):
+        """Puts the content into a folder, by links."""
+        content = self.content(size, files)
+        if files == 1:
+            os.link(content, folder / content.name)
+        else:
+            shutil.copytree(content, folder / content.name, copy_function=os.link)
+
+    def torrent(self, switch, size, piece_length, files=1):
         """A .torrent of the content, made beside the switch, for the tracker that stands there."""
-        path = self.folder / "content" / f"{size}-{piece_length}.torrent"
+        path = self.folder / "content" / f"{size}-{files}-{piece_length}.torrent"
         if not path.exists():
             options = ["--piece-length", str(piece_length), "--no-date", "-o", path]
             url = f"http://{TRACKER}/announce"
-            maker = switch.start(None, [Ours.binary(), "create", self.content(size), url, *options],
-                              self.fresh("maker"))
+            content = self.content(size, files)
+            maker = switch.start(None, [Ours.binary(), "create", content, url, *options],
+                                 self.fresh("maker"))
             if maker.wait(600) != 0:
                 raise RuntimeError(f"`shoal create` failed: {maker.last_words()}")
         return path
@@ -64,14 +84,17 @@ class Run:
         path.mkdir(parents=True)
         return path
 
-    def copy_is_good(self, folder, size):
+    def copy_is_good(self, folder, size, files=1):
         """Whether the folder holds the content, byte for byte."""
+        content, hasher = self.content(size, files), hashlib.sha256()
+        copy = folder / content.name
+        paths = sorted(copy.glob("*/*")) if files > 1 else [copy]
         try:
-            with open(folder / self.content(size).name, "rb") as file:
-                hasher = hashlib.sha256()
-                while part := file.read(MIB):
-                    hasher.update(part)
-            return hasher.digest() == self._hashes[self.content(size)]
+            for path in paths:
+                with open(path, "rb") as file:
+                    while part := file.read(MIB):
+                        hasher.update(part)
+            return hasher.digest() == self._hashes[content]
         except FileNotFoundError:
             return False
 

@@ -40,3 +40,4 @@ class Role:
     title: str
     columns: tuple
     contestants: list
+    ratio_title: str = "x best"

@@ -110,7 +110,7 @@ def create_with(run, size, tool):
     """A .torrent is made, and its piece hashes are those that ours has."""
     outcome, work = _costs(run, size, tool)
     if outcome.word == OK:
-        ours = run.folder / "content" / f"{size}-{MIB}.torrent"
+        ours = run.folder / "content" / f"{size}-1-{MIB}.torrent"
         made = work / "made.torrent"
         if piece_hashes(made.read_bytes()) != piece_hashes(ours.read_bytes()):
             return Outcome("ITS PIECE HASHES DIFFER FROM OURS")

@@ -26,7 +26,12 @@ class Swarm:
     size: int
     piece_length: int
     up_mbit: float = None
+    files: int = 1
     patience: float = None
+
+
+# Whose memory is looked at: looking at hundreds would cost more than their work.
+SAMPLED_MAX = 8
 
 
 class Transfer:
@@ -46,7 +51,7 @@ class Transfer:
         folder = run.fresh("transfer")
         try:
             with Net(swarm.leechers + 1, swarm.up_mbit) as net:
-                torrent = run.torrent(net, swarm.size, swarm.piece_length)
+                torrent = run.torrent(net, swarm.size, swarm.piece_length, swarm.files)
                 tracker = Tracker(net, torrent, TRACKER, folder / "tracker")
                 try:
                     return self._with(net, tracker, torrent, folder)
@@ -58,7 +63,7 @@ class Transfer:
     def _with(self, net, tracker, torrent, folder):
         run, swarm = self.run, self.swarm
         (folder / "seed").mkdir()
-        os.link(run.content(swarm.size), folder / "seed" / run.content(swarm.size).name)
+        run.place(swarm.size, swarm.files, folder / "seed")
         job = Job(net, 0, SEED, torrent, folder / "seed", folder / "seed-work")
         self.seeder = swarm.seeder(job)
         try:
@@ -92,8 +97,9 @@ class Transfer:
             self.leechers.append(swarm.leecher(job))
         for leecher in self.leechers:
             leecher.begin()
-        processes = [client.process for client in (self.seeder, *self.leechers)]
-        every = 0.02 if swarm.leechers == 1 else 0.05
+        sampled = (self.seeder, *self.leechers[:SAMPLED_MAX])
+        processes = [client.process for client in sampled]
+        every = 0.02 if swarm.leechers == 1 else 0.05 if swarm.leechers <= SAMPLED_MAX else 0.2
         until(self._ended, self.patience, processes, every)
         word = self._word()
         self.seeder_cpu = self.seeder.process.stop().minus(before)
@@ -102,7 +108,7 @@ class Transfer:
             self.leecher_cpu = self.leecher_cpu.plus(cpu)
         if word == OK:
             copies = [leecher.job.data for leecher in self.leechers]
-            good = all(self.run.copy_is_good(copy, swarm.size) for copy in copies)
+            good = all(self.run.copy_is_good(copy, swarm.size, swarm.files) for copy in copies)
             word = OK if good else "THE CONTENT DIFFERS"
         return word
 

@@ -5,7 +5,6 @@
 //! changes in between is an error that names it. Knows nothing of the terminal: progress is a
 //! callback, and interruption a flag.
 
-mod ahead;
 mod draft;
 mod hash;
 mod read;

@@ -13,6 +13,7 @@
 //! | [`piece`], [`bitfield`], [`id`], [`compact`] | 3, 20; 7 and 23 compact peers |
 //! | [`magnet`] | 9 |
 //! | [`create`] | making a .torrent; the only part that reads files |
+//! | [`ahead`] | what of files the system shall have in memory, for who hashes them |
 //!
 //! ```
 //! use shoal_metainfo::{Magnet, RawBlock, Torrent};
@@ -35,6 +36,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod ahead;
 pub mod bitfield;
 pub mod collisions;
 pub mod compact;

@@ -87,12 +87,12 @@ pub const CREATE_RUN_BYTES_MIN: usize = 4 << 20;
 
 /// How much content the page cache may keep that it did not hold before, bytes. Ours: little
 /// beside the memory of a machine that shares so much, and it will be seeded soon.
-pub const CREATE_KEEP_BYTES: u64 = 1 << 30;
+pub const AHEAD_KEEP_BYTES: u64 = 1 << 30;
 
 /// Bytes of a file of which one tells for all whether they are in memory. Ours: a call for each
 /// is nothing beside hashing them.
-pub const CREATE_PROBE_BYTES: u64 = 1 << 20;
+pub const AHEAD_PROBE_BYTES: u64 = 1 << 20;
 
 /// Bytes that one call asks the disk for. Source: Linux's usual read-ahead, 128 KiB; it may cut
 /// what is longer than a device's largest request.
-pub const CREATE_ADVICE_BYTES: u64 = 128 << 10;
+pub const AHEAD_ADVICE_BYTES: u64 = 128 << 10;

@@ -3,8 +3,10 @@
 //! Promise: reads every byte at most once, in order, in bounded memory, and changes nothing. What
 //! is certain without reading is not read: files that are missing, and holes, which are zeros.
 //! Every thread takes the next stretch of pieces when it has done its last, so the disk sees one
-//! sequential reader in a few places that lie close together.
+//! sequential reader in a few places that lie close together; `scout` has it read ahead, and what
+//! a large torrent brings into memory leaves it again.
 
+mod scout;
 mod stripes;
 
 use std::ops::Range;
@@ -13,12 +15,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
 use shoal_hashing::{Digest, Hasher, Room, hash_pieces, lanes, lanes_min};
+use shoal_metainfo::ahead::Ahead;
+use shoal_metainfo::limits::AHEAD_KEEP_BYTES;
 use shoal_metainfo::{Bitfield, PieceIndex};
 
+use self::scout::Scout;
 use self::stripes::hash_stripes;
 use crate::error::StorageError;
 use crate::layout::Place;
 use crate::limits::{CHECK_CLAIM, CHECK_SPAN_MAX, CHECK_THREADS_MAX};
+use crate::memory;
 use crate::pieces::Reading;
 use crate::storage::{Access, Storage, each_zero};
 use crate::verify::InFile;
@@ -60,23 +66,26 @@ impl Storage {
         let pieces = self.info.geometry.pieces();
         assert_eq!(wanted.pieces(), pieces, "another torrent's");
         self.content.files.forget();
-        let check = Check {
-            wanted,
-            storage: self,
-            progress,
-            cancel,
-            failed: AtomicBool::new(false),
-            next: AtomicU32::new(0),
-            done: AtomicU64::new(0),
-            zeros: [const { OnceLock::new() }; 2],
-        };
-        let found = check.run(threads.clamp(1, CHECK_THREADS_MAX))?;
+        let threads = threads.clamp(1, CHECK_THREADS_MAX);
+        let drops = self.info.geometry.total() > self.keep();
+        let check = Check::new(self, wanted, progress, cancel, threads, drops);
+        let found = check.run(threads)?;
         self.trim();
         let mut have = Bitfield::none(pieces);
         found.into_iter().for_each(|piece| {
             have.insert(piece);
         });
         Ok(have)
+    }
+
+    /// How much content may stay in the page cache that was not there before, bytes: who may write
+    /// is going to seed, and then it is needed soon.
+    fn keep(&self) -> u64 {
+        let half = || memory::available().map_or(u64::MAX, |bytes| bytes / 2);
+        match self.access {
+            Access::ReadOnly => AHEAD_KEEP_BYTES,
+            Access::ReadWrite => half().max(AHEAD_KEEP_BYTES),
+        }
     }
 }
 
@@ -87,8 +96,9 @@ struct Check<'a> {
     progress: &'a (dyn Fn(u64) + Sync),
     cancel: &'a AtomicBool,
     failed: AtomicBool,
-    /// The first piece that no thread has taken.
+    /// The first claim that no thread has made.
     next: AtomicU32,
+    ahead: Ahead,
     /// Bytes.
     done: AtomicU64,
     /// The hashes of a full and of the last piece of zeros, when they are needed.
@@ -106,7 +116,28 @@ struct Worker {
 /// Good pieces, or what ended the work.
 type Found = Result<Vec<PieceIndex>, StorageError>;
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(
+        storage: &'a Storage,
+        wanted: &'a Bitfield,
+        progress: &'a (dyn Fn(u64) + Sync),
+        cancel: &'a AtomicBool,
+        threads: usize,
+        drops: bool,
+    ) -> Self {
+        Self {
+            storage,
+            wanted,
+            progress,
+            cancel,
+            failed: AtomicBool::new(false),
+            next: AtomicU32::new(0),
+            ahead: Ahead::new(threads, drops),
+            done: AtomicU64::new(0),
+            zeros: [const { OnceLock::new() }; 2],
+        }
+    }
+
     fn run(&self, threads: usize) -> Found {
         let others = threads - 1;
         let answers: Vec<Found> = thread::scope(|scope| {
@@ -123,6 +154,7 @@ impl Check<'_> {
             });
             theirs.chain([ours]).collect()
         });
+        self.ahead.drop_rest(&mut Scout { check: self });
         let mut found = Vec::new();
         for answer in answers {
             found.append(&mut answer?);
@@ -132,7 +164,9 @@ impl Check<'_> {
 
     fn work(&self) -> Found {
         let mut worker = Worker::default();
-        while let Some(claimed) = self.claim() {
+        let mut scout = Scout { check: self };
+        while let Some((number, claimed)) = self.claim() {
+            self.ahead.look(number, &mut scout);
             let mut next = claimed.start;
             while next < claimed.end && !self.is_over() {
                 let run = self.run_from(next..claimed.end);
@@ -146,6 +180,7 @@ impl Check<'_> {
                     next = end;
                 }
             }
+            self.ahead.drop_behind(number, &mut scout);
         }
         Ok(worker.found)
     }
@@ -173,17 +208,24 @@ impl Check<'_> {
         self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
     }
 
-    fn claim(&self) -> Option<Range<u32>> {
+    /// The next claim: its number and its pieces.
+    fn claim(&self) -> Option<(u32, Range<u32>)> {
+        if self.is_over() {
+            return None;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Some((number, self.claimed(number)?))
+    }
+
+    /// The pieces of a claim; `None` behind the last.
+    fn claimed(&self, claim: u32) -> Option<Range<u32>> {
         let geometry = &self.storage.info.geometry;
         let length = u64::from(geometry.full_piece_length());
         let count = u32::try_from(CHECK_CLAIM / length).unwrap_or(u32::MAX);
         let count = count.max(number(lanes_min()));
-        let take = |next: u32| (next < geometry.pieces()).then(|| next.saturating_add(count));
-        let start = self
-            .next
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .ok()?;
-        (!self.is_over()).then(|| start..start.saturating_add(count).min(geometry.pieces()))
+        let start = claim.checked_mul(count)?;
+        let end = start.saturating_add(count).min(geometry.pieces());
+        (start < end).then_some(start..end)
     }
 
     fn advance(&self, pieces: Range<u32>) {
@@ -274,9 +316,6 @@ impl Check<'_> {
         let data_end = up_to(data.end - 1).saturating_add(1).min(on_disk);
         if span_end < data_end && (span_end - range.start) < number(lanes_min()).max(1) {
             let end = data_end.min(range.start + number(lanes()));
-            let bytes = self.begin_of(end) - self.begin_of(range.start);
-            let files = &self.storage.content.files;
-            files.read_ahead(file, offset..offset + bytes);
             return self.side_by_side(range.start..end, worker);
         }
         let run = range.start..data_end.min(span_end);
@@ -300,9 +339,6 @@ impl Check<'_> {
             .collect();
         let begin = self.begin_of(run.start);
         let end = offset + (self.begin_of(run.end) - begin);
-        let file_end = storage.content.files.length(file);
-        let ahead = end..file_end.min(end + (end - offset));
-        storage.content.files.read_ahead(file, ahead);
         // Declared first, so dropped last: the place is given back after the mapping is gone.
         let _place = storage.content.windows.reserve(end - offset);
         let digests = match storage.content.bring_in(file, offset..end) {

@@ -8,20 +8,19 @@
 mod bytes;
 
 use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Advice, FallocateFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use shoal_metainfo::Info;
 
 use crate::beneath::Folder;
 use crate::error::{At, Operation, StorageError};
-use crate::limits::{ADVICE_BYTES, FILES_OPEN_MAX};
+use crate::limits::FILES_OPEN_MAX;
 
 /// The files and what is known of each.
 #[derive(Debug)]
@@ -478,18 +477,10 @@ impl Files {
         Err(at().changed())
     }
 
-    /// Reads ahead what will be needed next, without waiting.
-    pub(crate) fn read_ahead(&self, file: u32, range: Range<u64>) {
-        let Ok(fd) = self.get(file, false) else {
-            return;
-        };
-        let mut at = range.start;
-        while let Some(length) = NonZeroU64::new(range.end.saturating_sub(at).min(ADVICE_BYTES)) {
-            if let Err(error) = rustix::fs::fadvise(&*fd, at, Some(length), Advice::WillNeed) {
-                tracing::debug!(%error, "the kernel refused to read ahead");
-                return;
-            }
-            at += length.get();
+    /// Hands over a descriptor that can read, unless there is none.
+    pub(crate) fn with(&self, file: u32, then: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Ok(fd) = self.get(file, false) {
+            then(fd.as_fd());
         }
     }
 

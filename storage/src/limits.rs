@@ -34,8 +34,9 @@ pub const READ_AHEAD: usize = 256 << 10;
 pub const CHECK_SPAN_MAX: u64 = 16 << 20;
 
 /// Bytes of pieces that a thread of a check takes at a time. Ours: long enough to read in
-/// sequence, short enough that all threads end together.
-pub const CHECK_CLAIM: u64 = 64 << 20;
+/// sequence, short enough that all threads end together; what they have asked the disk for is
+/// twice this for each.
+pub const CHECK_CLAIM: u64 = 32 << 20;
 
 /// Threads of one check. Ours: more cores than this wait for memory.
 pub const CHECK_THREADS_MAX: usize = 64;
@@ -58,9 +59,9 @@ pub const READ_CHUNK: usize = 256 << 10;
 /// of it. Ours: below it the calls cost more than the copies.
 pub const STRIPE_MIN: usize = 16 << 10;
 
-/// Bytes that one call asks the disk to read ahead. Source: Linux's usual read-ahead, 128 KiB; it
-/// may cut what is longer than a device's largest request.
-pub const ADVICE_BYTES: u64 = 128 << 10;
+/// Shortest part of a file that a check asks for ahead and drops behind, bytes. Ours: of smaller
+/// ones, opening them twice would cost more than waiting once.
+pub const SCOUT_MIN: u64 = 128 << 10;
 
 /// Longest journal that is read, bytes. Ours: 2,097,152 pieces, 400,000 files and every block of
 /// 1 TiB unfinished take a third of it.

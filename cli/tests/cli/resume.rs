@@ -229,3 +229,53 @@ fn memory_is_told_by_kind() {
         }
     }
 }
+
+/// The hash of so many zeros, as `shoal create` has it.
+fn hash_of_zeros(folder: &Folder, length: u64) -> [u8; 20] {
+    let file = fs::File::create(folder.join("zeros")).unwrap();
+    file.set_len(length).unwrap();
+    let line = ["create", "zeros", crate::support::TRACKER, "--piece-length"];
+    folder.done(line.iter().chain(&[length.to_string().as_str()]));
+    let torrent = fs::read(folder.join("zeros.torrent")).unwrap();
+    let key = b"6:pieces20:";
+    let at = torrent.windows(key.len()).position(|some| some == key);
+    let hash = &torrent[at.unwrap() + key.len()..];
+    *hash.first_chunk().unwrap()
+}
+
+/// Writes a .torrent of one file, and the file, all of it a hole: every second piece is zeros, of
+/// the others nobody has the bytes.
+fn sparse_torrent(folder: &Folder, pieces: u64, piece_length: u64) {
+    let hashes = [hash_of_zeros(folder, piece_length), [7; 20]];
+    let length = pieces * piece_length;
+    let mut torrent = format!("d4:infod6:lengthi{length}e4:name8:film.bin").into_bytes();
+    let head = format!("12:piece lengthi{piece_length}e6:pieces{}:", pieces * 20);
+    torrent.extend(head.bytes());
+    torrent.extend((0..pieces / 2).flat_map(|_| hashes).flatten());
+    torrent.extend(b"ee");
+    fs::write(folder.join(NAME), torrent).unwrap();
+    fs::create_dir(folder.join("there")).unwrap();
+    let file = fs::File::create(folder.join("there/film.bin")).unwrap();
+    file.set_len(length).unwrap();
+}
+
+#[test]
+fn tebibyte_of_holes_is_checked_without_reading_and_then_not_at_all() {
+    let folder = Folder::new();
+    let (pieces, piece_length) = (1 << 16, 16 << 20);
+    sparse_torrent(&folder, pieces, piece_length);
+    // Reading it would take a quarter of an hour and more, and `checked` waits for two minutes.
+    let first = checked(&folder);
+    assert_eq!(number(&first, "bytes_checked"), pieces * piece_length);
+    assert_eq!(number(&first, "have"), pieces / 2);
+    let second = checked(&folder);
+    assert_eq!(number(&second, "bytes_checked"), 0);
+    assert_eq!(number(&second, "have"), pieces / 2);
+    assert_eq!(number(&second, "bytes_have"), pieces / 2 * piece_length);
+    let file = fs::metadata(folder.join("there/film.bin")).unwrap();
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::blocks(&file),
+        0,
+        "still a hole"
+    );
+}

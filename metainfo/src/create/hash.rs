@@ -3,22 +3,23 @@
 //! Threads take runs of pieces in order. Each reads a little of several pieces into a buffer of its
 //! own, lets them advance side by side while the bytes are in the processor's cache, and goes on.
 //! Memory is bounded by the threads and not by the content. That the disk is read in order all the
-//! same is `ahead`'s care; which bytes are in which file, `read`'s.
+//! same is [`ahead`](crate::ahead)'s care; which bytes are in which file, `read`'s.
 
 use std::fs;
 use std::ops::Range;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
 use shoal_hashing::{Digest, Hasher, Room, advance, hash_pieces, lanes, lanes_min};
 
-use super::ahead::Ahead;
-use super::read::Reader;
+use super::read::{Reader, parts};
 use super::scan::{stamp, unreadable};
 use super::{CreateError, Hashes, Plan, PlanFile};
+use crate::ahead::{Ahead, Part, Source};
 use crate::limits::{
-    CREATE_BUFFER_BYTES, CREATE_CHUNK_MIN, CREATE_RUN_BYTES_MAX, CREATE_RUN_BYTES_MIN,
-    CREATE_THREADS_MAX,
+    AHEAD_KEEP_BYTES, CREATE_BUFFER_BYTES, CREATE_CHUNK_MIN, CREATE_RUN_BYTES_MAX,
+    CREATE_RUN_BYTES_MIN, CREATE_THREADS_MAX,
 };
 use crate::piece::Geometry;
 
@@ -48,7 +49,7 @@ impl Plan {
             plan: self,
             begins: &begins,
             cut,
-            ahead: Ahead::new(self, &begins, threads),
+            ahead: Ahead::new(threads, self.total > AHEAD_KEEP_BYTES),
             next: AtomicU32::new(0),
             done: AtomicU64::new(0),
             failed: AtomicBool::new(false),
@@ -69,7 +70,7 @@ impl Plan {
             }
             Ok::<_, CreateError>(runs)
         });
-        work.ahead.drop_rest(&mut Reader::new(self, &begins));
+        work.ahead.drop_rest(&mut work.scout());
         let mut runs = runs?;
         runs.sort_unstable_by_key(|(number, _)| *number);
         let pieces: Vec<Digest> = runs.into_iter().flat_map(|(_, hashes)| hashes).collect();
@@ -158,7 +159,7 @@ struct Work<'p> {
     plan: &'p Plan,
     begins: &'p [u64],
     cut: Cut,
-    ahead: Ahead<'p>,
+    ahead: Ahead,
     next: AtomicU32,
     done: AtomicU64,
     failed: AtomicBool,
@@ -170,7 +171,7 @@ impl Work<'_> {
     /// One thread's life: takes runs until there are none.
     fn drain(&self) -> Result<Vec<Run>, CreateError> {
         let mut reader = Reader::new(self.plan, self.begins);
-        let mut scout = Reader::new(self.plan, self.begins);
+        let mut scout = self.scout();
         let mut room = Room::default();
         let buffer = room.take(CREATE_BUFFER_BYTES);
         let mut runs = Vec::new();
@@ -179,8 +180,7 @@ impl Work<'_> {
             let Some(pieces) = self.cut.run(number) else {
                 break;
             };
-            let run = |number| Some(self.cut.bytes(&self.cut.run(number)?));
-            self.ahead.look(number, run, &mut scout);
+            self.ahead.look(number, &mut scout);
             let mut hashes = Vec::with_capacity(pieces.len());
             for first in pieces.clone().step_by(self.cut.group as usize) {
                 let end = first.saturating_add(self.cut.group).min(pieces.end);
@@ -190,7 +190,7 @@ impl Work<'_> {
                 hashes.extend(group);
             }
             reader.check()?;
-            self.ahead.drop_behind(number, &mut reader);
+            self.ahead.drop_behind(number, &mut scout);
             runs.push((number, hashes));
         }
         Ok(runs)
@@ -262,12 +262,45 @@ impl Work<'_> {
         (self.progress)(before + bytes);
     }
 
+    fn scout(&self) -> Scout<'_> {
+        Scout {
+            work: self,
+            reader: Reader::new(self.plan, self.begins),
+        }
+    }
+
     fn stop(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
     fn is_stopped(&self) -> bool {
         self.failed.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+/// Looks ahead for one thread, with a file of its own open.
+struct Scout<'p> {
+    work: &'p Work<'p>,
+    reader: Reader<'p>,
+}
+
+impl Source for Scout<'_> {
+    fn parts(&mut self, run: u32) -> Option<Vec<Part>> {
+        let Work {
+            plan, begins, cut, ..
+        } = *self.work;
+        let content = cut.bytes(&cut.run(run)?);
+        let part = |(number, bytes)| {
+            let file = u32::try_from(number).expect("a plan has no more files than fit");
+            Part { file, bytes }
+        };
+        Some(parts(plan, begins, content).map(part).collect())
+    }
+
+    fn with_file(&mut self, file: u32, then: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Ok(file) = self.reader.file(file as usize) {
+            then(file.as_fd());
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 //! that is another than at the scan is an error that names it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::ErrorKind;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::scan::{stamp, unreadable};
@@ -48,11 +49,7 @@ impl<'p> Reader<'p> {
 
     fn read_file(&mut self, number: usize, at: u64, buffer: &mut [u8]) -> Result<(), CreateError> {
         let open = self.open(number)?;
-        let read = open
-            .file
-            .seek(SeekFrom::Start(at))
-            .and_then(|_| open.file.read_exact(buffer));
-        match read {
+        match open.file.read_exact_at(buffer, at) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                 Err(CreateError::Changed(open.source.clone()))
             }
