@@ -28,7 +28,7 @@ roles:
   peers   a seeder and 1, 10, 50, 200 leechers
   pieces  a leecher from a seeder, in pieces of 256 KiB, 1 MiB and 16 MiB
   files   the same, and making and checking the torrent, with 1 and 100,000 files
-  starts  a client starts with 1 TiB of holes in 65,536 pieces, for the first time and again
+  starts  a client starts with 1 TiB of holes in 65,536 pieces, first and again
 
 examples:
   sudo -E python3 bench/compare --quick              a minute: does it work here?

@@ -1,5 +1,5 @@
-"""How our cost grows: with peers, with the length of pieces, with files, with content. No rivals: each
-row stands beside the first one of the same round.
+"""How our cost grows: with peers, with the length of pieces, with files, with content. No rivals:
+each row stands beside the first one of the same round.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def _moved(run, kind):
 
 def peers(run, scale, count):
     """A seeder and leechers of ours; per GiB delivered, and the largest of them."""
-    transfer, word = _moved(run, Swarm(Ours, Ours, count, scale.peers_size, SHORT))
+    transfer, word = _moved(run, Swarm(Ours, Ours, count, scale.peers_size, SHORT, routed=True))
     if word != OK:
         return Outcome(word)
     cpu = transfer.seeder_cpu.plus(transfer.leecher_cpu)
@@ -162,7 +162,7 @@ def role(name, run, scale):
         names = [(f"{count:,} files" if count > 1 else "1 file", count) for count in scale.files]
         rows = _rows(partial(files, run, scale), names)
     else:
-        title = "starts: a client, until it knows what it has of a file that is a hole, 16 MiB a piece"
+        title = "starts: a client, until it knows what it has of a hole; pieces of 16 MiB"
         columns = (wall, Column("cpu", "cpu s", 3, ratio=True), MEMORY[0])
         names = [(f"{count * LONG / GIB:g} GiB, {word}", (count, again))
                  for count in scale.starts

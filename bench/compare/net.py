@@ -54,15 +54,23 @@ def sweep():
 
 
 class Net:
-    """A switch and `hosts` hosts, each host's upload shaped to `up_mbit` when given."""
+    """A switch and `hosts` hosts, each host's upload shaped to `up_mbit` when given.
 
-    def __init__(self, hosts, up_mbit=None):
-        self._names = []
+    `routed`: hosts see the switch alone, which routes between them. Else each knows the hardware
+    address of each other, and of those the kernel keeps 1,024, of all namespaces together.
+    """
+
+    def __init__(self, hosts, up_mbit=None, routed=False):
+        self._names, self._routed = [], routed
         try:
             self._switch = self._namespace("switch")
             _ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
             _ip("-n", self._switch, "addr", "add", f"{SWITCH_ADDRESS}/24", "dev", "br0")
             _ip("-n", self._switch, "link", "set", "br0", "up")
+            if routed:
+                for key, value in (("ip_forward", 1), ("conf/all/send_redirects", 0),
+                                   ("conf/br0/send_redirects", 0)):
+                    self._set(f"/proc/sys/net/ipv4/{key}", value)
             self._hosts = [self._host(number, up_mbit) for number in range(hosts)]
         except BaseException:
             self.close()
@@ -91,8 +99,11 @@ class Net:
         name, port = self._namespace(f"host{number}"), f"port{number}"
         peer = ["peer", "name", port, "netns", self._switch]
         _ip("-n", name, "link", "add", "eth0", "type", "veth", *peer)
-        _ip("-n", name, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
+        length = 32 if self._routed else 24
+        _ip("-n", name, "addr", "add", f"{self.address(number)}/{length}", "dev", "eth0")
         _ip("-n", name, "link", "set", "eth0", "up")
+        if self._routed:
+            _ip("-n", name, "route", "add", SWITCH_ADDRESS, "dev", "eth0")
         _ip("-n", name, "route", "add", "default", "via", SWITCH_ADDRESS)
         _ip("-n", self._switch, "link", "set", port, "master", "br0", "up")
         if up_mbit:
@@ -102,6 +113,9 @@ class Net:
             if done.returncode:
                 raise NetError(f"`{' '.join(command)}`: {done.stderr.strip()}")
         return name
+
+    def _set(self, path, value):
+        _ip("netns", "exec", self._switch, "sh", "-c", f"echo {value} > {path}")
 
     def address(self, host):
         """The address of the host of that number."""

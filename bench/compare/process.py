@@ -88,6 +88,7 @@ class Process:
         self.log_path = log
         self.anonymous = self.mapped = 0
         self._whole_life = self._ended = None
+        self._asked = False
         self.began = time.monotonic()
         environment = dict(os.environ, HOME=str(cwd), PYTHONDONTWRITEBYTECODE="1")
         with open(log, "wb") as output:
@@ -157,14 +158,24 @@ class Process:
             total = total.plus(cpu_of_stat(stat)) if stat else total
         return total
 
+    def ask_to_end(self):
+        """Does not wait for it: so that many end together."""
+        self._signal(signal.SIGTERM)
+
     def stop(self):
-        """Asks it to end, then makes it; gives the Cpu of its whole life."""
-        for how, seconds in ((signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
-            if self.exit_code() is None:
-                # The group is its own: it leads a session. It is not yet reaped, so the id is too.
-                os.killpg(self._popen.pid, how)
-                self.wait(seconds)
+        """Asks it to end, unless it was asked, then makes it; gives the Cpu of its whole life."""
+        if not self._asked:
+            self.ask_to_end()
+        self.wait(END_S)
+        self._signal(signal.SIGKILL)
+        self.wait(END_S)
         return self.cpu()
+
+    def _signal(self, how):
+        if self.exit_code() is None:
+            self._asked = True
+            # The group is its own: it leads a session. It is not yet reaped, so the id is too.
+            os.killpg(self._popen.pid, how)
 
 
 def until(condition, seconds, processes=(), every=0.02):

@@ -27,6 +27,7 @@ class Swarm:
     piece_length: int
     up_mbit: float = None
     files: int = 1
+    routed: bool = False
     patience: float = None
 
 
@@ -50,7 +51,7 @@ class Transfer:
         run, swarm = self.run, self.swarm
         folder = run.fresh("transfer")
         try:
-            with Net(swarm.leechers + 1, swarm.up_mbit) as net:
+            with Net(swarm.leechers + 1, swarm.up_mbit, swarm.routed) as net:
                 torrent = run.torrent(net, swarm.size, swarm.piece_length, swarm.files)
                 tracker = Tracker(net, torrent, TRACKER, folder / "tracker")
                 try:
@@ -102,6 +103,8 @@ class Transfer:
         every = 0.02 if swarm.leechers == 1 else 0.05 if swarm.leechers <= SAMPLED_MAX else 0.2
         until(self._ended, self.patience, processes, every)
         word = self._word()
+        for client in (*self.leechers, self.seeder):
+            client.process.ask_to_end()
         self.seeder_cpu = self.seeder.process.stop().minus(before)
         cpus = [leecher.process.stop().minus(leecher.head_start()[1]) for leecher in self.leechers]
         for cpu in cpus:
