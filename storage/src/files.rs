@@ -20,7 +20,7 @@ use shoal_metainfo::Info;
 
 use crate::beneath::Folder;
 use crate::error::{At, Operation, StorageError};
-use crate::limits::FILES_OPEN_MAX;
+use crate::limits::{FILES_OPEN_MAX, SYNCED_ALONE_MAX};
 
 /// The files and what is known of each.
 #[derive(Debug)]
@@ -441,6 +441,9 @@ impl Files {
             self.states[file as usize]
                 .dirty
                 .swap(false, Ordering::AcqRel);
+        }
+        if unsynced.written.len() > SYNCED_ALONE_MAX {
+            self.folder.begin_sync();
         }
         while let Some(&file) = unsynced.written.last() {
             let synced = self.get(file, true).and_then(|fd| {

@@ -63,6 +63,10 @@ pub const STRIPE_MIN: usize = 16 << 10;
 /// ones, opening them twice would cost more than waiting once.
 pub const SCOUT_MIN: u64 = 128 << 10;
 
+/// Files that are made durable one by one; with more, their file system is first, as a whole.
+/// Ours: each alone commits the file system's own journal, some milliseconds on a disk.
+pub const SYNCED_ALONE_MAX: usize = 32;
+
 /// Longest journal that is read, bytes. Ours: 2,097,152 pieces, 400,000 files and every block of
 /// 1 TiB unfinished take a third of it.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
