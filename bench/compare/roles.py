@@ -83,7 +83,7 @@ def shaped(run, sizes, client):
     """The same with a limit on each upload: how well it shares, not how fast it computes."""
     fluid = fluid_limit(sizes.shaped, sizes.leechers, sizes.up_mbit)
     kind = Swarm(client, client, sizes.leechers, sizes.shaped, PIECE // 4, sizes.up_mbit,
-                 run.limit or 60 + 8 * fluid)
+                 patience=run.limit or 60 + 8 * fluid)
     transfer = Transfer(run, kind)
     word = transfer.go()
     if word != OK:
