@@ -28,7 +28,7 @@ use shoal_swarm::io::PeerKey;
 use shoal_wire::{DecodeError, Decoder, Message};
 
 use crate::crowd::Place;
-use crate::limits::{BATCH_MESSAGES_MAX, READS_IN_A_ROW_MAX, WRITE_SLICES_MAX};
+use crate::limits::{BATCH_MESSAGES_MAX, READS_IN_A_ROW_MAX, RECEIVE_AREA_MIN, WRITE_SLICES_MAX};
 use crate::outbox::{Closed, Item, Outbox};
 use crate::tasks::panic_text;
 use crate::transport::{Pool, ReceiveBuffer};
@@ -196,6 +196,11 @@ impl Receiver<'_> {
             }
             Ok(())
         })?;
+        // One that long comes once, and is no sign that much else will.
+        let is_long = |message: &Message| matches!(message, Message::Bitfield(bits) if bits.len() > RECEIVE_AREA_MIN);
+        if messages.last().is_some_and(is_long) {
+            self.buffer.shrink();
+        }
         self.batch = messages.len();
         Ok(messages)
     }

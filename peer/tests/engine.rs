@@ -249,7 +249,9 @@ fn seeding_from_a_folder_that_cannot_be_written_is_fine_and_downloading_is_not()
         lock(empty.path(), 0o555);
         // Root may write everywhere; then there is nothing to see here.
         let is_root = fs::write(empty.path().join("probe"), b"").is_ok();
-        if !is_root {
+        if is_root {
+            eprintln!("not tested here: cli/tests/cli/disk.rs becomes somebody else");
+        } else {
             let engine = engine();
             let seeding = engine
                 .add(torrent.clone(), config(full.path(), &[]))

@@ -93,7 +93,7 @@ impl fmt::Display for Fault {
 #[non_exhaustive]
 pub enum StorageError {
     /// No room on the disk, or the quota is used up.
-    #[error("{0}: the disk or the quota is full; free some space, then resume")]
+    #[error("{0}: the disk or the quota is full; free some space")]
     Full(Box<Fault>),
     /// The file system or a limit of the process does not allow a file that long.
     #[error("{0}: the file system or a limit refuses a file that long; use another folder")]

@@ -49,6 +49,7 @@ pub struct Pipeline {
     gap: Option<Duration>,
     /// It was asked since the last unchoke.
     was_asked: bool,
+    was_ever_asked: bool,
     snubbed: bool,
     paused_until: Option<Instant>,
 }
@@ -66,6 +67,7 @@ impl Pipeline {
             progress_at: now,
             gap: None,
             was_asked: false,
+            was_ever_asked: false,
             snubbed: false,
             paused_until: None,
         }
@@ -118,7 +120,14 @@ impl Pipeline {
             self.progress_at = now;
         }
         self.was_asked = true;
+        self.was_ever_asked = true;
         self.outstanding.push_back((block, now));
+    }
+
+    /// Whether the peer has any reason to send blocks.
+    #[must_use]
+    pub fn was_ever_asked(&self) -> bool {
+        self.was_ever_asked
     }
 
     /// A block came at this place of the torrent, `length` bytes long.

@@ -142,10 +142,6 @@ impl Swarm {
             return Ok(());
         };
         let bytes = data.len() as u64;
-        peer.downloaded += bytes;
-        peer.download_rate.add(now, bytes);
-        self.downloaded += bytes;
-        self.download_rate.add(now, bytes);
         let block = match peer.pipeline.came(now, index, begin, data.len()) {
             Expectation::Asked(block) | Expectation::Late(block) => block,
             Expectation::WrongLength(block) => {
@@ -158,12 +154,22 @@ impl Swarm {
             }
             Expectation::Unasked => {
                 self.wasted += bytes;
+                // No download: else strangers would decide what trackers are told, and who is
+                // given something in return.
                 peer.unrequested_blocks += 1;
-                let flood = peer.unrequested_blocks > UNREQUESTED_BLOCKS_MAX;
+                let grace = match peer.pipeline.was_ever_asked() {
+                    true => UNREQUESTED_BLOCKS_MAX,
+                    false => 0,
+                };
+                let flood = peer.unrequested_blocks > grace;
                 let fault = PeerMisbehaved::UnrequestedBlock { index, begin };
                 return if flood { Err(fault) } else { Ok(()) };
             }
         };
+        peer.downloaded += bytes;
+        peer.download_rate.add(now, bytes);
+        self.downloaded += bytes;
+        self.download_rate.add(now, bytes);
         let sender = Suspect {
             peer: key,
             address: peer.address,

@@ -422,7 +422,7 @@ impl View {
                  is free, then it goes on by itself"
             )),
             error => self.warn(&format!(
-                "{error}; nothing is downloaded until that works again"
+                "{error}; nothing is downloaded until that works again, and nothing of it is served"
             )),
         }
     }
@@ -439,7 +439,9 @@ impl View {
         if self.complaints.len() < COMPLAINTS_MAX {
             self.complaints.insert(url.to_owned(), complaint.to_owned());
         }
-        self.warn(&format!("tracker {url}: {complaint}"))
+        self.warn(&format!(
+            "tracker {url}: {complaint}; it is asked again by and by"
+        ))
     }
 
     pub(super) fn warn(&self, message: &str) -> io::Result<()> {

@@ -275,18 +275,39 @@ fn suggest_out_of_range_closes() {
 }
 
 #[test]
-fn unrequested_blocks_above_the_grace_close() {
+fn unrequested_blocks_above_the_grace_close_and_are_no_download() {
     let mut stage = stage(Bitfield::none(4), Extensions::OURS);
-    stage.say([Message::HaveAll]);
-    let message = block_message(block(1, 1));
+    let asked = requests(&stage.say([Message::HaveAll, Message::Unchoke]), KEY);
+    assert!(!asked.is_empty());
+    // It begins where no block does.
+    let message = Message::Piece {
+        index: 1,
+        begin: 8_192,
+        data: Bytes::from(vec![0; 16_384]),
+    };
     let grace = UNREQUESTED_BLOCKS_MAX as usize;
     let outputs = stage.says(KEY, vec![message.clone(); grace]);
     assert_eq!(outputs, [], "nothing is written, nobody is closed");
     let fault = PeerMisbehaved::UnrequestedBlock {
         index: 1,
-        begin: 16_384,
+        begin: 8_192,
     };
     check(&stage.say([message]), fault);
-    let wasted = stage.swarm.snapshot(stage.now).wasted;
-    assert_eq!(wasted, (u64::from(UNREQUESTED_BLOCKS_MAX) + 1) * 16_384);
+    let snapshot = stage.swarm.snapshot(stage.now);
+    assert_eq!(
+        snapshot.wasted,
+        (u64::from(UNREQUESTED_BLOCKS_MAX) + 1) * 16_384
+    );
+    assert_eq!((snapshot.downloaded, snapshot.download_bytes_per_s), (0, 0));
+}
+
+#[test]
+fn block_of_a_peer_that_was_never_asked_closes() {
+    let mut stage = stage(Bitfield::all(4), Extensions::OURS);
+    let fault = PeerMisbehaved::UnrequestedBlock {
+        index: 1,
+        begin: 16_384,
+    };
+    check(&stage.say([block_message(block(1, 1))]), fault);
+    assert_eq!(stage.swarm.snapshot(stage.now).downloaded, 0);
 }
