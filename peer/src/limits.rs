@@ -46,8 +46,8 @@ pub const RECEIVE_POOL_AREAS_MAX: usize = 64;
 pub const BATCH_MESSAGES_MAX: usize = 1024;
 
 /// Batches from all connections that wait for their torrent.
-/// Ours: 32 full receive areas are 8 MiB; behind that the sockets are not read.
-pub const BATCHES_QUEUED_MAX: usize = 32;
+/// Ours: 16 full receive areas are 4 MiB; behind that the sockets are not read.
+pub const BATCHES_QUEUED_MAX: usize = 16;
 
 /// Encoded messages that wait for one socket, bytes; above, the connection is closed.
 /// Ours: the longest bitfield (256 KiB) and as much again of requests, haves and rejects.
