@@ -353,6 +353,20 @@ mod tests {
         assert_eq!(choker.fill(now, &all, true).len(), 1);
     }
 
+    /// Fills the slots; who is chosen is served from then on, and marked.
+    fn serve(
+        choker: &mut Choker,
+        all: &mut [Contender],
+        now: Instant,
+        mark: impl Fn(&mut Contender),
+    ) {
+        let chosen = choker.fill(now, all, true);
+        for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
+            (c.unchoked, c.since, c.served) = (true, now, true);
+            mark(c);
+        }
+    }
+
     #[test]
     fn peers_that_take_nothing_hold_no_slot() {
         let start = Instant::now();
@@ -361,11 +375,9 @@ mod tests {
         // All but one waste what they are given.
         let mut now = start;
         for _ in 0..6 {
-            let chosen = choker.fill(now, &all, true);
-            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
-                (c.unchoked, c.since, c.served) = (true, now, true);
-                c.idle = c.peer != PeerKey(77);
-            }
+            serve(&mut choker, &mut all, now, |c| {
+                c.idle = c.peer != PeerKey(77)
+            });
             now += SECOND * 2;
         }
         assert!(all[77].unchoked, "it was not served in twelve seconds");
@@ -397,11 +409,9 @@ mod tests {
         let mut now = start;
         // All but one ask seldom.
         for _ in 0..6 {
-            let chosen = choker.fill(now, &all, true);
-            for c in all.iter_mut().filter(|c| chosen.contains(&c.peer)) {
-                (c.unchoked, c.since, c.served) = (true, now, true);
-                c.sated = c.peer != PeerKey(77);
-            }
+            serve(&mut choker, &mut all, now, |c| {
+                c.sated = c.peer != PeerKey(77)
+            });
             now += SECOND;
         }
         assert!(all.iter().all(|c| c.unchoked), "all were tried");

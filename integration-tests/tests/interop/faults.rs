@@ -228,13 +228,7 @@ fn strike_leecher(content: &Content, fault: &Fault) -> usize {
         script(fault.strike);
     }
     let told = leecher.wait_failing(0);
-    for words in fault.says {
-        assert!(
-            told.text.contains(words),
-            "{words:?} is not in {}",
-            told.text
-        );
-    }
+    assert_says(&told, fault);
     assert_stands_still(&leecher, &told);
     let line = leecher.line();
     script(fault.lift);
@@ -265,13 +259,7 @@ fn strike_seeder(content: &Content, fault: &Fault) -> usize {
     leecher.progress(0, |line| line.number("have") >= line.number("pieces") / 3);
     script(fault.strike);
     let told = seeder.wait_failing(0);
-    for words in fault.says {
-        assert!(
-            told.text.contains(words),
-            "{words:?} is not in {}",
-            told.text
-        );
-    }
+    assert_says(&told, fault);
     assert_stands_still(&leecher, &told);
     leecher.assert_sent_no_wrong_byte();
     let line = seeder.line();
@@ -310,6 +298,14 @@ fn outside(content: &Content, other: &Shoal, dir: &Path, arguments: &[&str]) -> 
     ]);
     command.arg(dir).args(arguments).stdin(Stdio::null());
     Shoal::start(command)
+}
+
+/// Asserts that what was told names the file, the cause and what to do.
+fn assert_says(told: &Line, fault: &Fault) {
+    for words in fault.says {
+        let text = &told.text;
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
 }
 
 /// Asserts that nothing arrives any more, 5 s after the word of the failure.

@@ -103,25 +103,13 @@ impl Files {
         &self,
         file: u32,
         offset: u64,
-        mut buffer: &mut [u8],
+        buffer: &mut [u8],
     ) -> Result<(), StorageError> {
         let range = offset..offset + buffer.len() as u64;
         let at = || self.at(file, Operation::Read).span(range.clone());
         let writable = self.version(file).is_allocated();
         let (fd, _) = self.get_linked(file, writable, at)?;
-        let mut offset = offset;
-        while !buffer.is_empty() {
-            match rustix::io::pread(&*fd, &mut *buffer, offset) {
-                Ok(0) => return Err(at().truncated()),
-                Ok(read) => {
-                    offset += read as u64;
-                    buffer = &mut buffer[read..];
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(at().failed(errno)),
-            }
-        }
-        Ok(())
+        fill(&fd, offset, buffer, at)
     }
 
     /// The same of whatever has the file's name now, lost or not; in parts, in order.
@@ -137,15 +125,10 @@ impl Files {
         let mut offset = range.start;
         while offset < range.end {
             let left = usize::try_from(range.end - offset).unwrap_or(READ_CHUNK);
-            match rustix::io::pread(&fd, &mut buffer[..left.min(READ_CHUNK)], offset) {
-                Ok(0) => return Err(at().truncated()),
-                Ok(read) => {
-                    each(&buffer[..read]);
-                    offset += read as u64;
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(at().failed(errno)),
-            }
+            let chunk = &mut buffer[..left.min(READ_CHUNK)];
+            fill(&fd, offset, chunk, at)?;
+            each(chunk);
+            offset += chunk.len() as u64;
         }
         Ok(())
     }
@@ -210,4 +193,25 @@ impl Files {
         }
         None
     }
+}
+
+/// Reads the whole buffer; `at` is for the error.
+fn fill(
+    fd: &OwnedFd,
+    mut offset: u64,
+    mut buffer: &mut [u8],
+    at: impl Fn() -> At,
+) -> Result<(), StorageError> {
+    while !buffer.is_empty() {
+        match rustix::io::pread(fd, &mut *buffer, offset) {
+            Ok(0) => return Err(at().truncated()),
+            Ok(read) => {
+                offset += read as u64;
+                buffer = &mut buffer[read..];
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(at().failed(errno)),
+        }
+    }
+    Ok(())
 }
