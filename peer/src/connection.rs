@@ -197,8 +197,9 @@ impl Receiver<'_> {
             Ok(())
         })?;
         // One that long comes once, and is no sign that much else will.
-        let is_long = |message: &Message| matches!(message, Message::Bitfield(bits) if bits.len() > RECEIVE_AREA_MIN);
-        if messages.last().is_some_and(is_long) {
+        if let Some(Message::Bitfield(bits)) = messages.last()
+            && bits.len() > RECEIVE_AREA_MIN
+        {
             self.buffer.shrink();
         }
         self.batch = messages.len();

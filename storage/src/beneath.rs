@@ -132,8 +132,8 @@ impl Folder {
         rustix::fs::fsync(self.open_beneath(path, FOLDER_FLAGS)?)
     }
 
-    /// Makes everything on the folder's file system durable in one go, where the system can, so that
-    /// little is left for each of many files. Whether it went well, those tell.
+    /// Makes everything on the folder's file system durable in one go, where the system can, so
+    /// that little is left for each of many files. Whether it went well, those tell.
     pub(crate) fn begin_sync(&self) {
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::fs::syncfs(&self.fd) {
