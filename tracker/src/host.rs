@@ -2,7 +2,7 @@
 //!
 //! For bounds of what one of them may have. Knows nothing of what is bounded.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Whether the address is of no meaning to the internet: of this machine, or a private network.
 /// Many may stand behind it that have nothing to do with each other: test swarms, or all the world
@@ -21,9 +21,10 @@ pub(crate) fn is_local(ip: IpAddr) -> bool {
 }
 
 /// The host behind an address: of IPv6 the /64, which is what a host gets.
+#[cfg(feature = "server")]
 pub(crate) fn host(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        IpAddr::V6(ip) => IpAddr::V6(std::net::Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
     }
 }
