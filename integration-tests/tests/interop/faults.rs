@@ -89,14 +89,14 @@ const REFUSING: &[Fault] = &[
         mount: "mount -t tmpfs -o size=16m shoal data",
         early: BALLAST,
         lift: "rm data/ballast",
-        says: &["the disk or the quota is full", "free some space"],
+        says: &["the disk or the quota is full", "until some space is free"],
         ..ORDINARY
     },
     Fault {
         name: "tmpfs with too few inodes",
         mount: "mount -t tmpfs -o size=16m,nr_inodes=40 shoal data",
         lift: "mount -o remount,nr_inodes=1000 data",
-        says: &["the disk or the quota is full", "free some space"],
+        says: &["the disk or the quota is full", "until some space is free"],
         ..ORDINARY
     },
     Fault {
@@ -104,7 +104,7 @@ const REFUSING: &[Fault] = &[
         mount: "truncate -s 24m image && mkfs.ext4 -q -m 0 image && mount -o loop image data",
         early: BALLAST,
         lift: "rm data/ballast",
-        says: &["the disk or the quota is full", "free some space"],
+        says: &["the disk or the quota is full", "until some space is free"],
         ..ORDINARY
     },
     Fault {
@@ -112,7 +112,7 @@ const REFUSING: &[Fault] = &[
         no_mmap: true,
         early: BALLAST,
         lift: "rm data/ballast",
-        says: &["the disk or the quota is full", "free some space"],
+        says: &["the disk or the quota is full", "until some space is free"],
         ..ORDINARY
     },
     Fault {

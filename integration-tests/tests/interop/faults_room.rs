@@ -22,7 +22,7 @@ use crate::clients::shoal_binary;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What every warning of a failing disk ends with. Source: `shoal client`.
-const DISK_FAILS: &str = "nothing is downloaded until that works again";
+const DISK_FAILS: &str = "nothing is downloaded until";
 
 /// Whom modes bind, unlike root.
 pub(crate) const NOBODY: &str = "setpriv --reuid 65534 --regid 65534 --clear-groups";
