@@ -166,7 +166,9 @@ macro_rules! taken {
     };
 }
 
-const PUT_BACK: &str = "kill -STOP $PID; rm -rf data/t; mv keep data/t; kill -CONT $PID";
+/// Files that were made since stay: pieces in them may be verified.
+const PUT_BACK: &str = "kill -STOP $PID; mkdir -p data/t; cp -a --remove-destination keep/. data/t/
+    rm -r keep; kill -CONT $PID";
 
 const TAKEN: &[Fault] = &[
     Fault {
