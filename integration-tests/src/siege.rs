@@ -12,7 +12,13 @@ use shoal_metainfo::piece::{BLOCK_LENGTH, RawBlock};
 use shoal_wire::{HANDSHAKE_LENGTH, Message, encode};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{Content, PATIENCE, handshake};
+use crate::{Content, PATIENCE, TestPeer, handshake};
+
+/// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
+const ROUNDS: Duration = Duration::from_secs(8);
+
+/// What a busy machine may keep a download waiting once. The besiegers run on the same one.
+const HICCUP: Duration = Duration::from_secs(3);
 
 /// Connections of a siege.
 pub const BESIEGERS: usize = 100;
@@ -90,6 +96,32 @@ impl Siege {
             over,
             thread: Some(thread),
         }
+    }
+
+    /// Asserts that who comes when a siege has lasted for a while is served as in calm.
+    ///
+    /// # Panics
+    /// When nobody besieged, or a download took too long.
+    pub fn assert_late_is_served(
+        ruse: Ruse,
+        client: SocketAddr,
+        content: &Content,
+        lasted: Duration,
+    ) {
+        let alone = TestPeer::download(content, client);
+        let siege = Self::lay(ruse, client, content);
+        thread::sleep(lasted);
+        let mut besieged = [(); 3].map(|()| TestPeer::download(content, client));
+        let acts = siege.lift();
+        // Before and after: what the machine does besides counts for both.
+        let alone = alone.max(TestPeer::download(content, client));
+        let told = format!("{ruse:?}: {besieged:?} in place of {alone:?}; {acts} acts");
+        println!("{told}");
+        assert!(acts >= BESIEGERS, "there was no siege");
+        besieged.sort_unstable();
+        let [_, median, worst] = besieged;
+        assert!(median < alone * 4 + HICCUP, "{told}");
+        assert!(worst < alone * 10 + ROUNDS, "{told}");
     }
 
     /// Ends it; how often a besieger did something.

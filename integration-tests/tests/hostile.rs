@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_integration_tests::{
-    BESIEGERS, Content, Heard, PATIENCE, RawPeer, Ruse, Siege, TestPeer, TestProcess, handshake,
+    Content, Heard, PATIENCE, RawPeer, Ruse, Siege, TestPeer, TestProcess, handshake,
 };
 use shoal_metainfo::piece::{BLOCK_LENGTH, RawBlock};
 use shoal_metainfo::{InfoHash, PeerId};
@@ -25,12 +25,6 @@ const GROWTH_MAX: u64 = 64 << 20;
 
 /// How long a siege lasts before somebody honest comes.
 const BEFORE_THE_LATE: Duration = Duration::from_secs(6);
-
-/// What a peer may have to wait for: until those in its way were tried, on a machine that is busy.
-const ROUNDS: Duration = Duration::from_secs(8);
-
-/// What a busy machine may keep a download waiting once. The besiegers run on the same one.
-const HICCUP: Duration = Duration::from_secs(3);
 
 /// What one who comes with a hundred others may have to wait for, in place of a moment. Ours: the
 /// rounds of choking that it takes to try them all.
@@ -405,25 +399,7 @@ fn flood_of_messages_that_change_nothing_is_closed() {
 fn is_served_late(ruse: Ruse) {
     let victim = Victim::start();
     let memory = victim.process.watch_memory();
-    let alone = TestPeer::download(&victim.content, victim.address);
-    let siege = Siege::lay(ruse, victim.address, &victim.content);
-    thread::sleep(BEFORE_THE_LATE);
-    let mut besieged = [(); 3].map(|()| TestPeer::download(&victim.content, victim.address));
-    let acts = siege.lift();
-    // Before and after: what the machine does besides counts for both.
-    let alone = alone.max(TestPeer::download(&victim.content, victim.address));
-    println!("{ruse:?}: {besieged:?} in place of {alone:?}; {acts} acts");
-    assert!(acts >= BESIEGERS, "there was no siege");
-    besieged.sort_unstable();
-    let [_, median, worst] = besieged;
-    assert!(
-        median < alone * 4 + HICCUP,
-        "{besieged:?} in place of {alone:?}"
-    );
-    assert!(
-        worst < alone * 10 + ROUNDS,
-        "{besieged:?} in place of {alone:?}"
-    );
+    Siege::assert_late_is_served(ruse, victim.address, &victim.content, BEFORE_THE_LATE);
     let growth = memory.growth();
     assert!(growth <= GROWTH_MAX, "memory grew by {growth} bytes");
 }
