@@ -58,7 +58,8 @@ pub(crate) enum Job {
 /// What failed, so that it can be tried again.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
-    Write { block: Block, data: Bytes },
+    /// Blocks that lie behind each other; any of them may be the one that failed.
+    Write { blocks: Vec<(Block, Bytes)> },
     Verify { piece: PieceIndex },
     Read { block: Block },
     Flush,
@@ -284,7 +285,8 @@ impl TorrentDisk {
     /// Which of them tries a deed again.
     pub(crate) fn writer_of_deed(&self, deed: &Deed) -> usize {
         match deed {
-            Deed::Write { block, .. } | Deed::Read { block } => self.writer_of(block.piece()),
+            Deed::Write { blocks } => self.writer_of(blocks[0].0.piece()),
+            Deed::Read { block } => self.writer_of(block.piece()),
             Deed::Verify { piece } => self.writer_of(*piece),
             Deed::Flush => 0,
         }

@@ -234,14 +234,20 @@ fn blocks_of_a_batch_that_follow_each_other_are_written_together() {
 }
 
 #[test]
-fn every_block_of_a_run_that_failed_is_told() {
+fn run_that_failed_is_tried_again_whole() {
     let bench = bench(1, Faulty::new());
     bench.store.fails.store(true, Ordering::SeqCst);
     bench.push(3, (0..3).map(|number| bench.write(3, number)).collect());
-    let answers = bench.answers(3);
-    let failed = |answer: &Answer| matches!(answer, Answer::Failed { .. });
-    assert!(answers.iter().all(failed), "{answers:?}");
+    let answers = bench.answers(1);
+    let [Answer::Failed { deed, .. }] = &answers[..] else {
+        panic!("{answers:?}")
+    };
     assert_eq!(bench.store.injected.load(Ordering::SeqCst), 1);
+    bench.store.fails.store(false, Ordering::SeqCst);
+    bench.push(3, vec![Job::Retry(deed.clone())]);
+    assert!(matches!(bench.answers(1)[..], [Answer::Retried(Ok(()))]));
+    let done = bench.store.done.lock().unwrap();
+    assert_eq!(done.last().unwrap(), "write 3: 49152 bytes from 0");
 }
 
 #[test]

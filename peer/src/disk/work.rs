@@ -249,11 +249,9 @@ impl TorrentDisk {
                 continue;
             };
             self.spoiled().insert(first.piece(), epoch);
-            for (block, data) in run.iter().cloned() {
-                let error = error.clone();
-                let deed = Deed::Write { block, data };
-                answers.push(Note::Disk(Answer::Failed { error, deed }));
-            }
+            let blocks = run.to_vec();
+            let deed = Deed::Write { blocks };
+            answers.push(Note::Disk(Answer::Failed { error, deed }));
         }
         let bytes = written.iter().map(|block| u64::from(block.length())).sum();
         self.dirty.written.fetch_add(bytes, Ordering::SeqCst);
@@ -293,9 +291,12 @@ impl TorrentDisk {
             self.store.prepare()?;
         }
         match deed {
-            Deed::Write { block, data } => {
-                self.before_write([block.piece()].into_iter())?;
-                self.store.write_run(block.piece(), block.begin(), &[data])
+            Deed::Write { blocks } => {
+                let (first, _) = &blocks[0];
+                let slices: Vec<&[u8]> = blocks.iter().map(|(_, data)| &**data).collect();
+                self.before_write([first.piece()].into_iter())?;
+                self.store
+                    .write_run(first.piece(), first.begin(), &slices)
             }
             Deed::Verify { piece } => {
                 let judged = self.store.verify_all(vec![*piece]);
