@@ -8,6 +8,7 @@ mod address;
 mod connector;
 mod resolve;
 mod tls;
+pub mod web;
 
 use std::fmt;
 use std::io;

@@ -140,3 +140,10 @@ pub const REQUESTS_PER_CONNECTION_MAX: usize = 10_000;
 
 /// Events that wait for the monitor; more are dropped and counted. Ours.
 pub const EVENTS_QUEUED_MAX: usize = 1_024;
+
+/// A web server that neither takes nor gives anything for this long is given up. Ours: half of
+/// what peers are given; another will have the piece.
+pub const WEB_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A line between two chunks of a body, bytes. Ours: a length and what few extensions there are.
+pub const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;

@@ -36,10 +36,38 @@ pub(super) fn permitted(
     path: &str,
     redirected_from: Option<Reach>,
 ) -> Result<Vec<SocketAddr>, TrackerError> {
+    permitted_by(host, addresses, |reach| {
+        forbids(reach, path, redirected_from)
+    })
+}
+
+/// The same for a web seed: BEP 19 leaves its path to who made the torrent, so what may ask a
+/// service in a private network to do something is its query, and with one it is not contacted.
+///
+/// Source: libtorrent's `ssrf_mitigation`.
+pub(super) fn permitted_web_seed(
+    host: &str,
+    addresses: &[SocketAddr],
+    has_query: bool,
+    redirected_from: Option<Reach>,
+) -> Result<Vec<SocketAddr>, TrackerError> {
+    permitted_by(host, addresses, |reach| match reach {
+        Reach::Private | Reach::Loopback if has_query => {
+            Some("in a private network only URLs without a query are contacted")
+        }
+        reach => forbids(reach, "/announce", redirected_from),
+    })
+}
+
+fn permitted_by(
+    host: &str,
+    addresses: &[SocketAddr],
+    forbids: impl Fn(Reach) -> Option<&'static str>,
+) -> Result<Vec<SocketAddr>, TrackerError> {
     let mut refused = None;
     let mut good = Vec::new();
     for &address in addresses {
-        match forbids(reach(address.ip()), path, redirected_from) {
+        match forbids(reach(address.ip())) {
             Some(why) => refused = Some((address.ip(), why)),
             None => good.push(address),
         }

@@ -24,7 +24,7 @@ use crate::http::head::{self, Head};
 use crate::limits;
 use crate::text::printable;
 
-const USER_AGENT: &str = concat!("Shoal/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("Shoal/", env!("CARGO_PKG_VERSION"));
 
 /// Our connector for surf.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// What one hop gave.
@@ -127,6 +127,30 @@ impl Connector {
         url: &Url,
         from: Option<Reach>,
     ) -> Result<(Box<dyn Stream>, Reach), TrackerError> {
+        let permitted = |name: &str, addresses: &[SocketAddr]| {
+            address::permitted(name, addresses, url.path(), from)
+        };
+        let (stream, _, reach) = self.connect_if(url, permitted).await?;
+        Ok((stream, reach))
+    }
+
+    /// Connects to a web seed.
+    pub(super) async fn connect_web(
+        &self,
+        url: &Url,
+        from: Option<Reach>,
+    ) -> Result<(Box<dyn Stream>, SocketAddr, Reach), TrackerError> {
+        let permitted = |name: &str, addresses: &[SocketAddr]| {
+            address::permitted_web_seed(name, addresses, url.query().is_some(), from)
+        };
+        self.connect_if(url, permitted).await
+    }
+
+    async fn connect_if(
+        &self,
+        url: &Url,
+        permitted: impl Fn(&str, &[SocketAddr]) -> Result<Vec<SocketAddr>, TrackerError>,
+    ) -> Result<(Box<dyn Stream>, SocketAddr, Reach), TrackerError> {
         let unusable = || TrackerError::Url {
             url: printable(url.as_str().as_bytes()),
             reason: "it names no host and port".to_owned(),
@@ -135,14 +159,14 @@ impl Connector {
         let port = url.port_or_known_default().ok_or_else(unusable)?;
         let addresses = self.resolver.resolve(&host, port).await?;
         let name = host.to_string();
-        let addresses = address::permitted(&name, &addresses, url.path(), from)?;
+        let addresses = permitted(&name, &addresses)?;
         let (stream, address) = connect_any(&name, &addresses).await?;
         let reach = address::reach(address.ip());
         if url.scheme() != "https" {
-            return Ok((Box::new(stream), reach));
+            return Ok((Box::new(stream), address, reach));
         }
         let stream = tls::connect(&self.tls.0, &name, stream).await?;
-        Ok((Box::new(stream), reach))
+        Ok((Box::new(stream), address, reach))
     }
 }
 
@@ -173,7 +197,7 @@ async fn connect_any(
 }
 
 /// Where a redirect leads, if we go there.
-fn follow(url: &Url, location: &[u8]) -> Result<Url, TrackerError> {
+pub(super) fn follow(url: &Url, location: &[u8]) -> Result<Url, TrackerError> {
     let refused = |reason: &str| TrackerError::Redirect {
         reason: reason.to_owned(),
     };
