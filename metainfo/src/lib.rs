@@ -11,7 +11,7 @@
 //! | [`torrent`], [`info`], [`error`], [`flaw`] | 3, 12 tiers, 19 web seeds, 27, 47 attributes |
 //! | [`path`], [`collisions`], [`text`] | what names become that no BEP tames |
 //! | [`piece`], [`bitfield`], [`id`], [`compact`] | 3, 20; 7 and 23 compact peers |
-//! | [`magnet`] | 9 |
+//! | [`magnet`], [`web_seed`] | 9; 17 and 19 |
 //! | [`create`] | making a .torrent; the only part that reads files |
 //! | [`ahead`] | what of files the system shall have in memory, for who hashes them |
 //!
@@ -53,6 +53,7 @@ pub mod path;
 pub mod piece;
 pub mod text;
 pub mod torrent;
+pub mod web_seed;
 
 pub use bitfield::{Bitfield, BitfieldError};
 pub use error::{Place, TorrentError};

@@ -1,4 +1,5 @@
-//! A .torrent file. BEP 3 "metainfo files", BEP 12 "announce-list", BEP 19 "url-list".
+//! A .torrent file. BEP 3 "metainfo files", BEP 12 "announce-list", BEP 17 "httpseeds", BEP 19
+//! "url-list".
 //!
 //! Forgiving about what surrounds `info` (order of keys, bytes behind the end, optional keys of the
 //! wrong kind, which are told as [`Flaw`]s), exact about `info` itself: its hash is of the bytes
@@ -30,6 +31,8 @@ pub struct Torrent {
     pub tiers: Vec<Vec<String>>,
     /// URLs that have the content, for HTTP. Source: BEP 19.
     pub web_seeds: Vec<String>,
+    /// URLs of scripts that give pieces, for HTTP: in old torrents. Source: BEP 17.
+    pub http_seeds: Vec<String>,
     /// Free text; may hold anything, so print it as [`crate::text::Printable`].
     pub comment: Option<String>,
     /// The program that made it; print as above.
@@ -82,7 +85,8 @@ impl Torrent {
             encoding: text("encoding"),
             creation_date: flaws.optional(dict.opt_int("creation date")),
             tiers: tiers(dict, &mut flaws),
-            web_seeds: web_seeds(dict, &mut flaws),
+            web_seeds: web_seeds(dict, "url-list", &mut flaws),
+            http_seeds: web_seeds(dict, "httpseeds", &mut flaws),
             flaws: flaws.0,
         })
     }
@@ -163,9 +167,8 @@ fn tiers(dict: Dict<'_, '_>, flaws: &mut Flaws) -> Vec<Vec<String>> {
     tiers
 }
 
-/// `url-list`: one string or a list of them. Many makers write an empty one for none.
-fn web_seeds(dict: Dict<'_, '_>, flaws: &mut Flaws) -> Vec<String> {
-    let key = "url-list";
+/// One string or a list of them. Many makers write an empty one for none.
+fn web_seeds(dict: Dict<'_, '_>, key: &'static str, flaws: &mut Flaws) -> Vec<String> {
     let node = match dict.get(key.as_bytes()) {
         None => return Vec::new(),
         Some(node) if node.as_bytes().is_some_and(<[u8]>::is_empty) => return Vec::new(),

@@ -59,9 +59,15 @@ pub(crate) enum Job {
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
     /// Blocks that lie behind each other; any of them may be the one that failed.
-    Write { blocks: Vec<(Block, Bytes)> },
-    Verify { piece: PieceIndex },
-    Read { block: Block },
+    Write {
+        blocks: Vec<(Block, Bytes)>,
+    },
+    Verify {
+        piece: PieceIndex,
+    },
+    Read {
+        block: Block,
+    },
     Flush,
 }
 

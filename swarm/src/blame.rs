@@ -22,6 +22,8 @@ pub struct Suspect {
     pub address: SocketAddr,
     /// Its name for itself.
     pub peer_id: PeerId,
+    /// It is a web server: others at its address are not it.
+    pub is_web: bool,
 }
 
 /// Who sent which block of one piece, one time.
@@ -155,6 +157,7 @@ mod tests {
             peer: PeerKey(u64::from(key)),
             address: SocketAddr::from(([127, 0, 0, 1], key)),
             peer_id: PeerId([u8::try_from(key).unwrap(); 20]),
+            is_web: false,
         }
     }
 

@@ -66,6 +66,9 @@ pub enum Direction {
     Incoming,
     /// We did; `address` is the one we dialled.
     Outgoing,
+    /// We asked a web server that has the content. It speaks for itself only by the blocks that it
+    /// gives, and takes nothing; nobody dials it as a peer. BEP 19.
+    Web,
 }
 
 /// What the disk says of a whole piece.

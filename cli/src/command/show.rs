@@ -25,6 +25,7 @@ struct Shown<'a> {
     hybrid: bool,
     trackers: &'a [Vec<String>],
     web_seeds: &'a [String],
+    http_seeds: &'a [String],
     comment: Option<&'a str>,
     source: Option<&'a str>,
     created_by: Option<&'a str>,
@@ -79,6 +80,7 @@ fn shown(torrent: &Torrent) -> Shown<'_> {
         hybrid: info.version == Version::Hybrid,
         trackers: &torrent.tiers,
         web_seeds: &torrent.web_seeds,
+        http_seeds: &torrent.http_seeds,
         comment: torrent.comment.as_deref(),
         source: info.source.as_deref(),
         created_by: torrent.created_by.as_deref(),
@@ -117,7 +119,7 @@ fn tell(torrent: &Torrent) -> io::Result<()> {
     if torrent.tiers.is_empty() {
         row("tracker", "none")?;
     }
-    for url in &torrent.web_seeds {
+    for url in torrent.web_seeds.iter().chain(&torrent.http_seeds) {
         row("web seed", Printable(url))?;
     }
     for (name, text) in [

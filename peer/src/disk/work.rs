@@ -295,8 +295,7 @@ impl TorrentDisk {
                 let (first, _) = &blocks[0];
                 let slices: Vec<&[u8]> = blocks.iter().map(|(_, data)| &**data).collect();
                 self.before_write([first.piece()].into_iter())?;
-                self.store
-                    .write_run(first.piece(), first.begin(), &slices)
+                self.store.write_run(first.piece(), first.begin(), &slices)
             }
             Deed::Verify { piece } => {
                 let judged = self.store.verify_all(vec![*piece]);

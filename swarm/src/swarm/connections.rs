@@ -46,6 +46,9 @@ impl Swarm {
             address,
             peer_id,
         });
+        if direction == Direction::Web {
+            return;
+        }
         self.greet(now, key, fast);
         if Extensions::OURS.extended() && handshake.extensions.extended() {
             self.send_extended_handshake(now, key, address.ip());
@@ -153,6 +156,9 @@ impl Swarm {
             return;
         };
         let is_new = peer.holdings.count(geometry.pieces()) < ALLOWED_FAST_BELOW;
+        if peer.direction == Direction::Web {
+            return;
+        }
         let (true, IpAddr::V4(ip)) = (peer.fast && is_new, peer.address.ip().to_canonical()) else {
             return;
         };
@@ -235,7 +241,10 @@ impl Swarm {
     /// Never speaks to the guilty again.
     pub(super) fn ban(&mut self, now: Instant, guilty: Suspect, piece: shoal_metainfo::PieceIndex) {
         let known = self.candidates.is_banned(guilty.address, guilty.peer_id);
-        self.candidates.ban(guilty.address, guilty.peer_id);
+        match guilty.is_web {
+            true => self.candidates.ban_web(guilty.address, guilty.peer_id),
+            false => self.candidates.ban(guilty.address, guilty.peer_id),
+        }
         // What it spoiled before comes to light piece by piece; once is enough.
         if !known {
             self.tell(Event::PeerBanned {

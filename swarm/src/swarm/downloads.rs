@@ -8,7 +8,7 @@ use shoal_wire::Message;
 
 use super::Swarm;
 use crate::blame::Suspect;
-use crate::io::{CloseReason, Digest, Event, Output, PeerKey, Verdict};
+use crate::io::{CloseReason, Digest, Direction, Event, Output, PeerKey, Verdict};
 use crate::limits::{ENDGAME_BLOCKS, REJECT_PAUSE, UNREQUESTED_BLOCKS_MAX};
 use crate::misbehaved::PeerMisbehaved;
 use crate::picker::Arrival;
@@ -174,6 +174,7 @@ impl Swarm {
             peer: key,
             address: peer.address,
             peer_id: peer.peer_id,
+            is_web: peer.direction == Direction::Web,
         };
         if self.disk_failed {
             self.wasted += bytes;

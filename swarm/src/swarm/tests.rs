@@ -5,6 +5,7 @@ mod misbehaviour;
 mod operations;
 mod rules;
 mod transfers;
+mod web;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

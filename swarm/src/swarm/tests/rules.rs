@@ -101,7 +101,7 @@ fn second_connection_of_a_peer_is_closed_as_both_sides_agree() {
         let mut stage = Stage::leecher();
         let second = match first {
             Direction::Incoming => Direction::Outgoing,
-            Direction::Outgoing => Direction::Incoming,
+            Direction::Outgoing | Direction::Web => Direction::Incoming,
         };
         let mut outputs = Vec::new();
         for (peer, direction) in [(KEY, first), (OTHER, second)] {
