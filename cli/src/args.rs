@@ -233,6 +233,9 @@ pub(crate) struct Client {
     /// Asks no tracker
     #[structopt(long)]
     pub(crate) no_tracker: bool,
+    /// Fetches nothing from web servers
+    #[structopt(long)]
+    pub(crate) no_web_seeds: bool,
     /// Sends at most this much a second: 5MiB/s, 500kB/s
     #[structopt(long, value_name = "RATE")]
     pub(crate) max_upload: Option<Rate>,

@@ -5,6 +5,7 @@
 //! | [`Content`] | random files in a temporary folder, and their torrent |
 //! | [`TestTracker`] | our tracker, with short intervals |
 //! | [`StubTracker`] | a tracker that answers what a test wants, bytes by bytes |
+//! | [`WebServer`] | a web server that has files, or answers what a test wants |
 //! | [`TestPeer`] | our client: an engine that runs one torrent |
 //! | [`TestProcess`] | the same in a process of its own, to measure it |
 //! | [`RawPeer`] | a peer steered by hand: any message, any bytes, any silence |
@@ -35,6 +36,7 @@ mod raw;
 mod siege;
 mod stub;
 mod tracker;
+pub mod web;
 
 use std::future::Future;
 use std::thread;
@@ -49,6 +51,7 @@ pub use raw::{Heard, RawPeer, handshake};
 pub use siege::{BESIEGERS, Ruse, Siege};
 pub use stub::{Answer, StubTracker, http};
 pub use tracker::TestTracker;
+pub use web::{WebAnswer, WebRequest, WebServer};
 
 /// For whatever should take a moment. Only a hang takes longer, even on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);

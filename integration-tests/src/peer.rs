@@ -64,6 +64,20 @@ impl PeerSetup {
         self
     }
 
+    /// Asks this web seed too. Source: BEP 19.
+    #[must_use]
+    pub fn web_seed(mut self, url: String) -> Self {
+        Arc::make_mut(&mut self.torrent).web_seeds.push(url);
+        self
+    }
+
+    /// Asks this script too. Source: BEP 17.
+    #[must_use]
+    pub fn http_seed(mut self, url: String) -> Self {
+        Arc::make_mut(&mut self.torrent).http_seeds.push(url);
+        self
+    }
+
     /// Keeps the content in this folder, which outlives the client.
     #[must_use]
     pub fn in_dir(mut self, dir: &Path) -> Self {

@@ -73,6 +73,10 @@ impl PeerId {
             .iter()
             .map(|&digit| char::from(digit).to_string())
             .collect();
+        // Ours for what is no client; a version would be none.
+        if code == "WS" {
+            return "web seed".to_owned();
+        }
         let name = CLIENTS
             .iter()
             .find(|(known, _)| *known == code)

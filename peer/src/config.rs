@@ -63,6 +63,8 @@ pub struct TorrentConfig {
     pub peers: Vec<SocketAddr>,
     /// Whether the trackers that the torrent names are asked.
     pub use_trackers: bool,
+    /// Whether the web seeds that the torrent names are asked.
+    pub use_web_seeds: bool,
     /// Connections at the same time.
     pub peers_max: usize,
     /// Upload slots beside the optimistic one. BEP 3 has four.
@@ -84,6 +86,7 @@ impl Default for TorrentConfig {
             dir: PathBuf::from("."),
             peers: Vec::new(),
             use_trackers: true,
+            use_web_seeds: true,
             peers_max: 200,
             unchoke_slots: 4,
             upload_bytes_per_s: None,

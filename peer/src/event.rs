@@ -67,6 +67,13 @@ pub enum Event {
         /// What happened, and what to do.
         error: String,
     },
+    /// A web seed gives nothing; it is tried again.
+    WebSeedFailed {
+        /// Its URL.
+        url: String,
+        /// What happened.
+        error: String,
+    },
     /// The disk failed: nothing is asked for until it works again.
     DiskFailed(Arc<StorageError>),
     /// The disk works again.

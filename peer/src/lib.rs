@@ -74,6 +74,7 @@ mod tasks;
 mod testing;
 mod torrent;
 mod transport;
+mod web;
 
 pub use config::{EngineConfig, TorrentConfig};
 pub use engine::Engine;
@@ -82,3 +83,4 @@ pub use event::{Event, Events};
 pub use executor::start_executor;
 pub use handle::{Handle, State, TorrentSnapshot};
 pub use shoal_tracker::announcer::TrackerStatus;
+pub use web::WebSeedStatus;

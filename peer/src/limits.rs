@@ -173,3 +173,42 @@ pub const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks at the memory of the process, while somebody asks. Ours: some milliseconds
 /// each for a GiB.
 pub const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
+/// Web seeds of one torrent that are asked at the same time. Ours: servers are few, and each is
+/// asked for what others are not.
+pub const WEB_SEEDS_USED: usize = 8;
+
+/// Questions that a web server has before it answers. Ours: the line is never idle for a round
+/// trip, and little is asked in vain.
+pub const WEB_ASKED_AHEAD: usize = 2;
+
+/// The most that one question asks for, bytes. Ours: a fast server gives it in a tenth of a
+/// second; a piece that another was faster with costs no more.
+pub const WEB_RUN_BYTES: u64 = 4 << 20;
+
+/// Read from a web server at once, at most, bytes. Ours: as from a peer.
+pub const WEB_READ: usize = 256 << 10;
+
+/// Bytes skipped of a file that a server sends whole. Ours: a minute at 2 Mbit/s; longer ones would be
+/// sent again and again.
+pub const WEB_SKIPPED_MAX: u64 = 16 << 20;
+
+/// Redirects followed one after the other. Source: what browsers agree on is twenty; mirrors need
+/// one or two.
+pub const WEB_REDIRECTS_MAX: usize = 5;
+
+/// Files of which it is remembered where a redirect led. Ours.
+pub const WEB_REDIRECTS_KEPT: usize = 1_024;
+
+/// First wait before a web server that failed is asked again. Ours.
+pub const WEB_RETRY_FIRST: Duration = Duration::from_secs(5);
+
+/// Longest wait before a web server is asked again, whatever it says. Ours.
+pub const WEB_RETRY_MAX: Duration = Duration::from_secs(3_600);
+
+/// The wait when a server refuses, or has another file. Ours: somebody may put it right.
+pub const WEB_RETRY_REFUSED: Duration = Duration::from_secs(3_600);
+
+/// The wait when a busy server does not say how long. Source: libtorrent's `urlseed_wait_retry`,
+/// 30 s.
+pub const WEB_BUSY: Duration = Duration::from_secs(30);

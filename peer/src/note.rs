@@ -12,6 +12,7 @@ use shoal_wire::Handshake;
 
 use crate::crowd::Place;
 use crate::disk::Answer;
+use crate::web::WebNote;
 
 /// Every variant answers something that was given out before, so their number has a bound.
 pub(crate) enum Note {
@@ -25,6 +26,8 @@ pub(crate) enum Note {
     DialFailed(SocketAddr),
     /// A tracker answered, or did not.
     Announced(Announced),
+    /// A web seed was reached, or gives no more.
+    Web(WebNote),
     /// What is on the disk has been checked.
     Checked(Result<Found, StorageError>),
 }

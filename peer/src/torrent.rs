@@ -324,6 +324,7 @@ fn unchecked(start: &Start, state: State) -> TorrentSnapshot {
             peers: Vec::new(),
         },
         trackers: Vec::new(),
+        web_seeds: Vec::new(),
         external_ip: None,
         ways: start.opened.storage.ways(),
         usage: start.opened.storage.usage(),

@@ -74,6 +74,9 @@ impl Extensions {
     /// What we speak: BEP 6 and BEP 10.
     pub const OURS: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
+    /// BEP 6 alone.
+    pub const FAST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0x04]);
+
     /// Fast extension: bit 0x04 of the last byte. Source: BEP 6.
     #[must_use]
     pub fn fast(self) -> bool {

@@ -78,6 +78,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         dir: dir.clone(),
         peers,
         use_trackers: !args.no_tracker,
+        use_web_seeds: !args.no_web_seeds,
         upload_bytes_per_s: args.max_upload.map(|rate| rate.0),
         download_bytes_per_s: args.max_download.map(|rate| rate.0),
         method: args.storage,
@@ -85,6 +86,13 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         ..TorrentConfig::default()
     };
     let has_tracker = !args.no_tracker && torrent.trackers().next().is_some();
+    let has_web_seed = !args.no_web_seeds
+        && torrent
+            .web_seeds
+            .iter()
+            .chain(&torrent.http_seeds)
+            .next()
+            .is_some();
     let state_dir = match args.no_resume {
         true => None,
         false => config::state_folder(args.state_dir.as_deref(), |name| env::var_os(name)),
@@ -92,7 +100,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let config = Config {
         has_no_state: state_dir.is_none() && !args.no_resume,
         state_dir,
-        is_alone: !has_tracker && args.peers.is_empty(),
+        is_alone: !has_tracker && !has_web_seed && args.peers.is_empty(),
         warnings: torrent_file::warnings(&torrent, &args.torrent).collect(),
         torrent,
         port: args.port,
@@ -131,7 +139,8 @@ async fn serve(
         complete: false,
     };
     let mut view = View::new(config.mode, &config.torrent, config.with_pieces);
-    let alone = "nobody is asked for peers: no tracker is used, and no --peer ADDRESS:PORT given; \
+    let alone = "nobody is asked for peers: no tracker and no web seed is used, and no \
+                 --peer ADDRESS:PORT given; \
                  only who connects to us is served";
     let forgetful = "neither XDG_STATE_HOME nor HOME names a folder, so nothing is remembered for \
                      the next start; --state-dir DIR names one, --no-resume does without";

@@ -6,6 +6,8 @@ mod bep_0006_fast;
 mod bep_0007_ipv6;
 mod bep_0010_extended;
 mod bep_0012_tiers;
+mod bep_0017_http_seeds;
+mod bep_0019_web_seeds;
 mod bep_0020_peer_id;
 mod bep_0023_compact;
 mod bep_0024_external_ip;

@@ -1,7 +1,7 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
-//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, mktorrent and libtorrent for Python;
-//! a missing one fails the test. `just interop` runs it; `cargo test --workspace` does not.
+//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, mktorrent, nginx and libtorrent for
+//! Python; a missing one fails the test. `just interop` runs it; `cargo test --workspace` does not.
 
 mod clients;
 mod compare;
@@ -9,6 +9,7 @@ mod faults;
 mod faults_cgroup;
 mod faults_room;
 mod net;
+mod web;
 
 use std::fs;
 use std::path::{Path, PathBuf};

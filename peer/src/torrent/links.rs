@@ -26,10 +26,15 @@ struct Link {
 }
 
 impl Links {
+    /// A new name.
+    pub(super) fn name(&mut self) -> PeerKey {
+        self.last_key += 1;
+        PeerKey(self.last_key)
+    }
+
     /// A new name with its outbox.
     pub(super) fn add(&mut self, now: Instant) -> Arc<Outbox> {
-        self.last_key += 1;
-        let peer = PeerKey(self.last_key);
+        let peer = self.name();
         let outbox = Arc::new(Outbox::new(peer, now));
         let link = Link {
             outbox: outbox.clone(),

@@ -3,6 +3,7 @@
 mod deeds;
 mod disk;
 mod farewell;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::note::{Announced, Note};
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 use crate::transport::Pool;
+use crate::web::WebSeeds;
 
 use disk::Trouble;
 
@@ -43,6 +45,7 @@ pub(super) struct Live {
     bitfield_length: usize,
     links: Links,
     discovery: Option<Discovery>,
+    web: WebSeeds,
     tasks: Tasks,
     shared: Arc<Shared>,
     to_torrent: Sender<FromPeer>,
@@ -121,6 +124,7 @@ impl Live {
             download_bytes_per_s: start.config.download_bytes_per_s,
         };
         let discovery = discovery(&start, &notes, now);
+        let web = web::seeds(&start, now);
         let source = Source::Verified { geometry, have };
         Self {
             swarm: Swarm::new(config, source, start.seed, now),
@@ -132,6 +136,7 @@ impl Live {
             bitfield_length: geometry.pieces().div_ceil(8) as usize,
             links: Links::default(),
             discovery,
+            web,
             tasks: Tasks::new(),
             jobs: vec![Vec::new(); disk.writers()],
             shared: Arc::new(Shared {
@@ -227,6 +232,7 @@ impl Live {
             self.swarm.timeout(),
             self.discovery.as_ref().and_then(Discovery::timeout),
             self.trouble.as_ref().and_then(|trouble| trouble.retry_at),
+            self.web_due(),
         ];
         times
             .into_iter()
@@ -282,6 +288,7 @@ impl Live {
                 let source = CandidateSource::Tracker;
                 self.tell(now, Input::Candidates { source, addresses });
             }
+            Note::Web(note) => self.web_note(now, note),
             // The check is over before a torrent is live.
             Note::Checked(_) => {}
         }
@@ -305,7 +312,7 @@ impl Live {
                 self.tell(now, Input::Unknown { peer, messages });
             }
             FromPeer::Ended(peer) => {
-                if self.links.remove(peer) {
+                if self.links.remove(peer) || self.web.remove(peer) {
                     self.tell(now, Input::Disconnected { peer });
                 }
             }
@@ -322,6 +329,10 @@ impl Live {
             discovery.handle(now, TrackerInput::Timeout);
         }
         self.retry_disk(now);
+        if self.web_due().is_some_and(|at| at <= now) {
+            let tasks = self.tasks.spawner();
+            self.web.open_due(now, tasks, &self.shared.notes);
+        }
         if self.next_tick <= now {
             self.next_tick = now + TICK;
             self.links.judge(now);
@@ -367,6 +378,7 @@ impl Live {
                 .as_ref()
                 .map(Discovery::status)
                 .unwrap_or_default(),
+            web_seeds: self.web.status(),
             external_ip: self.discovery.as_ref().and_then(Discovery::external_ip),
             ways: self.storage.ways(),
             usage: self.storage.usage(),

@@ -45,14 +45,14 @@ impl Web {
         }
     }
 
-    /// Connects to the server of a URL. `redirected` is the line whose answer led there, if one
-    /// did: the internet must not lead into a private network.
+    /// Connects to the server of a URL. `redirected` is where the answer that led there came from,
+    /// if one did: the internet must not lead into a private network.
     ///
     /// # Errors
     /// [`WebError`], by cause.
-    pub async fn open(&self, url: &str, redirected: Option<&Line>) -> Result<Line, WebError> {
+    pub async fn open(&self, url: &str, redirected: Option<Whence>) -> Result<Line, WebError> {
         let url = parse(url)?;
-        let from = redirected.map(|line| line.reach);
+        let from = redirected.map(|Whence(reach)| reach);
         let (stream, address, reach) = timeout(
             limits::WEB_SILENCE_MAX,
             self.connector.connect_web(&url, from),
@@ -68,7 +68,6 @@ impl Web {
             reach,
             asked: VecDeque::new(),
             body: Body::NONE,
-            answers: 0,
             last: false,
         })
     }
@@ -98,6 +97,10 @@ impl Origin {
     }
 }
 
+/// Where an answer came from: how far away its server is, with all that led to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whence(Reach);
+
 /// One connection to a web server.
 pub struct Line {
     source: Source,
@@ -107,7 +110,6 @@ pub struct Line {
     /// Questions without an answer.
     asked: VecDeque<Url>,
     body: Body,
-    answers: u32,
     /// The server closes behind this answer.
     last: bool,
 }
@@ -138,17 +140,16 @@ impl Line {
         self.address
     }
 
+    /// Where its answers come from.
+    #[must_use]
+    pub fn whence(&self) -> Whence {
+        Whence(self.reach)
+    }
+
     /// Whether a URL may be asked for on this line.
     #[must_use]
     pub fn serves(&self, url: &str) -> bool {
         !self.last && parse(url).is_ok_and(|url| Origin::of(&url) == self.origin)
-    }
-
-    /// Whether an answer has come on it: then a server that closes may only have had enough of
-    /// this line.
-    #[must_use]
-    pub fn has_answered(&self) -> bool {
-        self.answers > 0
     }
 
     /// Asks for bytes of the file at a URL, or for all there is at it; several questions may be
@@ -183,7 +184,6 @@ impl Line {
         let bytes = self.source.head().await?;
         let head = Head::new(&bytes);
         let code = head::status(head.start).ok_or_else(|| http("it has no status"))?;
-        self.answers += 1;
         self.last = closes(&head);
         match code {
             200 | 206 => {}

@@ -25,8 +25,9 @@ use crate::units::{Bytes, Count, PerSecond, Time, rate};
 const SEEDING_EVERY: Duration = Duration::from_secs(60);
 /// Between two `checking` events. Source: docs/json-events.md.
 const CHECKING_EVERY: Duration = Duration::from_secs(1);
-/// Trackers whose last complaint is remembered. Source: metainfo's bound on trackers.
-const COMPLAINTS_MAX: usize = shoal_metainfo::limits::TRACKERS_MAX;
+/// Trackers and web seeds whose last complaint is remembered. Source: metainfo's bounds on both.
+const COMPLAINTS_MAX: usize =
+    shoal_metainfo::limits::TRACKERS_MAX + 2 * shoal_metainfo::limits::WEB_SEEDS_MAX;
 
 /// Files that are too long and told to people one by one. Ours: a screen.
 const TOO_LONG_SHOWN: usize = 20;
@@ -271,11 +272,12 @@ impl View {
                 self.complaints.remove(url);
                 self.external_ip(*external_ip, url)?;
                 match warning {
-                    Some(warning) => self.complain(url, warning),
+                    Some(warning) => self.complain("tracker", url, warning),
                     None => Ok(()),
                 }
             }
-            Event::TrackerFailed { url, error } => self.complain(url, error),
+            Event::TrackerFailed { url, error } => self.complain("tracker", url, error),
+            Event::WebSeedFailed { url, error } => self.complain("web seed", url, error),
             Event::DiskFailed(error) => self.disk_failed(error),
             Event::DiskRecovered => {
                 self.disk_failed = None;
@@ -427,8 +429,8 @@ impl View {
         }
     }
 
-    /// Says what a tracker complains of, once.
-    fn complain(&mut self, url: &str, complaint: &str) -> io::Result<()> {
+    /// Says what is wrong with a tracker or a web seed, once.
+    fn complain(&mut self, what: &str, url: &str, complaint: &str) -> io::Result<()> {
         if self
             .complaints
             .get(url)
@@ -440,7 +442,7 @@ impl View {
             self.complaints.insert(url.to_owned(), complaint.to_owned());
         }
         self.warn(&format!(
-            "tracker {url}: {complaint}; it is asked again by and by"
+            "{what} {url}: {complaint}; it is asked again by and by"
         ))
     }
 

@@ -22,11 +22,17 @@ impl Live {
     pub(super) fn put(&mut self, now: Instant, output: Output) {
         match output {
             Output::Dial { address } => self.dial(address),
-            Output::Send { peer, message } => self.links.put(peer, |outbox| outbox.send(&message)),
+            Output::Send { peer, message } => {
+                if !self.web.put(peer, &message) {
+                    self.links.put(peer, |outbox| outbox.send(&message));
+                }
+            }
             Output::Serve { peer, block } => self.links.put(peer, |outbox| outbox.serve(block)),
             Output::Close { peer, reason } => {
                 tracing::debug!(peer = peer.0, ?reason, "closing");
-                if let Some(outbox) = self.links.outbox(peer) {
+                if !self.web.close(peer, reason)
+                    && let Some(outbox) = self.links.outbox(peer)
+                {
                     outbox.close();
                 }
             }
