@@ -77,3 +77,27 @@ pub enum ExtendedHandshakeError {
     #[error("the extended handshake is not a dictionary")]
     NotADictionary,
 }
+
+/// Why the payload of an extension's message is nonsense. BEP 10 knows no answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtensionError {
+    /// It should be bencoded, and is not.
+    #[error("the message is not bencoded: {0}")]
+    Bencode(#[from] shoal_bencode::ParseError),
+    /// It is bencoded, and not a dictionary.
+    #[error("the message is not a dictionary")]
+    NotADictionary,
+    /// It is too short, or not as long as it always is.
+    #[error("{found} bytes are no message of this extension")]
+    Length {
+        /// Bytes of payload.
+        found: usize,
+    },
+    /// A number that names a kind names none.
+    #[error("kind {found} is not known")]
+    Kind {
+        /// As sent.
+        found: u8,
+    },
+}

@@ -8,7 +8,8 @@ use bytes::{BufMut, BytesMut};
 use crate::decode::Decoder;
 use crate::encode::{encode, length};
 use crate::error::DecodeError;
-use crate::extended::{ExtendedHandshake, HANDSHAKE_ID};
+use crate::extended::{ExtendedHandshake, HANDSHAKE_ID, Pex};
+use crate::limits::PEX_KEPT_MAX;
 use crate::message::Message;
 
 /// Decodes `data` whole and in pieces.
@@ -27,6 +28,21 @@ pub fn decode(data: &[u8]) {
         assert_eq!(whole, as_needed, "split as the decoder asks");
         encodes_again(&whole.0);
     }
+}
+
+/// Reads `data` as the payload of a PEX message: it is bounded, and what was read encodes to bytes
+/// that decode to the same.
+///
+/// # Panics
+/// When a promise of this module is broken.
+pub fn pex(data: &[u8]) {
+    let Ok(message) = Pex::decode(data) else {
+        return;
+    };
+    let longest = message.added.len().max(message.dropped.len());
+    assert!(longest <= PEX_KEPT_MAX, "{longest} addresses kept");
+    let payload = message.encode();
+    assert_eq!(Pex::decode(&payload), Ok(message));
 }
 
 type Decoded = (Vec<Message>, Result<(), DecodeError>);

@@ -38,3 +38,10 @@ pub const METADATA_SIZE_MAX: u32 = 64 << 20;
 
 /// Largest allowed-fast set made. Source: BEP 6 speaks of ten; ours leaves room.
 pub const ALLOWED_FAST_MAX: usize = 32;
+
+/// Most addresses kept of the added, and most of the dropped, of one PEX message.
+/// Source: BEP 11 lets 50 of each be sent, and more in the first message; ours takes twice that.
+pub const PEX_KEPT_MAX: usize = 100;
+
+/// Most addresses added, and most dropped, in one PEX message of ours. Source: BEP 11, 50.
+pub const PEX_SENT_MAX: usize = 50;

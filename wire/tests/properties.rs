@@ -1,10 +1,14 @@
 //! What holds for every message, every split and all bytes. BEP 3, 6, 10.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use shoal_metainfo::RawBlock;
+use shoal_wire::extended::holepunch::HolepunchError;
+use shoal_wire::extended::pex::{PexFlags, PexPeer};
+use shoal_wire::extended::{Holepunch, Pex, donthave, upload_only};
+use shoal_wire::limits::PEX_KEPT_MAX;
 use shoal_wire::{Decoder, ExtendedHandshake, Extensions, Handshake, Message, encode};
 
 fn block() -> impl Strategy<Value = RawBlock> {
@@ -84,9 +88,11 @@ fn extended_handshake() -> impl Strategy<Value = ExtendedHandshake> {
         numbers,
         version,
         any::<(Option<IpAddr>, Option<Ipv6Addr>, Option<Ipv4Addr>)>(),
+        any::<Option<bool>>(),
     )
         .prop_map(
-            |(extensions, (port, reqq, metadata_size), version, (your_ip, ipv6, ipv4))| {
+            |(extensions, numbers, version, (your_ip, ipv6, ipv4), upload_only)| {
+                let (port, reqq, metadata_size) = numbers;
                 ExtendedHandshake {
                     extensions,
                     port,
@@ -96,12 +102,86 @@ fn extended_handshake() -> impl Strategy<Value = ExtendedHandshake> {
                     ipv4,
                     reqq,
                     metadata_size,
+                    upload_only,
                 }
             },
         )
 }
 
+fn address() -> impl Strategy<Value = SocketAddr> {
+    any::<(IpAddr, u16)>().prop_map(SocketAddr::from)
+}
+
+fn pex() -> impl Strategy<Value = Pex> {
+    let added = (address(), any::<u8>()).prop_map(|(address, flags)| PexPeer {
+        address,
+        flags: PexFlags(flags),
+    });
+    (
+        prop::collection::vec(added, 0..PEX_KEPT_MAX),
+        prop::collection::vec(address(), 0..PEX_KEPT_MAX),
+    )
+        .prop_map(|(mut added, mut dropped)| {
+            // IPv4 and IPv6 travel apart.
+            added.sort_by_key(|peer| peer.address.is_ipv6());
+            dropped.sort_by_key(SocketAddr::is_ipv6);
+            Pex { added, dropped }
+        })
+}
+
+fn holepunch() -> impl Strategy<Value = Holepunch> {
+    let error = prop_oneof![
+        Just(HolepunchError::NoSuchPeer),
+        Just(HolepunchError::NotConnected),
+        Just(HolepunchError::NoSupport),
+        Just(HolepunchError::NoSelf),
+        (5_u32..).prop_map(HolepunchError::Other),
+    ];
+    prop_oneof![
+        address().prop_map(Holepunch::Rendezvous),
+        address().prop_map(Holepunch::Connect),
+        (address(), error).prop_map(|(address, error)| Holepunch::Error(address, error)),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn pex_reads_what_it_writes(message in pex()) {
+        prop_assert_eq!(Pex::decode(&message.encode()), Ok(message));
+    }
+
+    #[test]
+    fn pex_takes_any_bytes(
+        key in prop::sample::select(vec!["5:added", "7:added.f", "6:added6", "7:dropped"]),
+        value: Vec<u8>,
+        tail: Vec<u8>,
+    ) {
+        shoal_wire::fuzz::pex(&tail);
+        let mut payload = format!("d{key}{}:", value.len()).into_bytes();
+        payload.extend(&value);
+        payload.push(b'e');
+        prop_assert!(Pex::decode(&payload).is_ok());
+        shoal_wire::fuzz::pex(&payload);
+        payload.extend(&tail);
+        shoal_wire::fuzz::pex(&payload);
+    }
+
+    #[test]
+    fn holepunch_reads_what_it_writes(message in holepunch()) {
+        prop_assert_eq!(Holepunch::decode(&message.encode()), Ok(message));
+    }
+
+    #[test]
+    fn small_extensions_take_any_bytes(data in prop::collection::vec(0_u8..4, 0..30)) {
+        if let Ok(message) = Holepunch::decode(&data) {
+            prop_assert_eq!(Holepunch::decode(&message.encode()), Ok(message));
+        }
+        if let Ok(index) = donthave::decode(&data) {
+            prop_assert_eq!(donthave::encode(index), data.clone());
+        }
+        prop_assert_eq!(upload_only::decode(&data).is_ok(), data.len() == 1);
+    }
+
     #[test]
     fn decode_gives_back_what_encode_took_in_any_split(
         messages in prop::collection::vec(message(), 0..20),

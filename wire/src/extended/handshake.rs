@@ -1,4 +1,5 @@
-//! The extended handshake. BEP 10 "handshake message"; `metadata_size`: BEP 9.
+//! The extended handshake. BEP 10 "handshake message"; `metadata_size`: BEP 9;
+//! `upload_only`: BEP 21.
 //!
 //! Everything in it is optional and nothing in it is true: a field that makes no sense is as good
 //! as absent, so that no client is lost for one odd value. Only bytes that are no dictionary fail.
@@ -37,6 +38,8 @@ pub struct ExtendedHandshake {
     pub reqq: Option<u32>,
     /// `metadata_size`: bytes of the torrent's `info`; 1 to [`METADATA_SIZE_MAX`].
     pub metadata_size: Option<u32>,
+    /// `upload_only`: the sender wants nothing any more. BEP 21.
+    pub upload_only: Option<bool>,
 }
 
 impl ExtendedHandshake {
@@ -78,6 +81,7 @@ impl ExtendedHandshake {
             metadata_size: int("metadata_size")
                 .and_then(|size| u32::try_from(size).ok())
                 .filter(|size| (1..=METADATA_SIZE_MAX).contains(size)),
+            upload_only: int("upload_only").map(|said| said != 0),
         })
     }
 
@@ -99,6 +103,7 @@ impl ExtendedHandshake {
             ("ipv4", self.ipv4.map(|ip| Value::from(octets(ip.into())))),
             ("reqq", int(self.reqq)),
             ("metadata_size", int(self.metadata_size)),
+            ("upload_only", int(self.upload_only.map(u32::from))),
         ];
         let present = fields
             .into_iter()
@@ -239,6 +244,15 @@ mod tests {
             let payload = format!("d4:reqqi{sent}ee");
             assert_eq!(decode(payload.as_bytes()).reqq, Some(believed), "{sent}");
         }
+    }
+
+    #[test]
+    fn upload_only_is_a_number() {
+        for (sent, believed) in [("1", true), ("0", false), ("2", true), ("-1", true)] {
+            let payload = format!("d11:upload_onlyi{sent}ee");
+            assert_eq!(decode(payload.as_bytes()).upload_only, Some(believed));
+        }
+        assert_eq!(decode(b"d11:upload_only1:1e").upload_only, None);
     }
 
     #[test]
