@@ -52,6 +52,8 @@ impl Crowd {
             unchoke_slots: 4,
             upload_bytes_per_s: None,
             download_bytes_per_s: None,
+            private: false,
+            pex: true,
         };
         let source = Source::Verified {
             geometry: geometry(pieces),

@@ -236,6 +236,9 @@ pub(crate) struct Client {
     /// Fetches nothing from web servers
     #[structopt(long)]
     pub(crate) no_web_seeds: bool,
+    /// Neither tells peers of other peers nor hears of any from them (BEP 11)
+    #[structopt(long)]
+    pub(crate) no_pex: bool,
     /// Sends at most this much a second: 5MiB/s, 500kB/s
     #[structopt(long, value_name = "RATE")]
     pub(crate) max_upload: Option<Rate>,
@@ -467,7 +470,7 @@ mod tests {
             "tracker a b --listen 1.2.3.4:5 --listen [::1]:6 --interval 60 --status-every 5 --json \
              --trust-forwarded-for",
             "client t",
-            "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker \
+            "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker --no-pex \
              --max-upload 5MiB/s --max-download 1MB --json --json-pieces -v",
             "client -vv --peer 1.2.3.4:5 t 7000",
             "get t",

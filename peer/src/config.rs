@@ -65,6 +65,8 @@ pub struct TorrentConfig {
     pub use_trackers: bool,
     /// Whether the web seeds that the torrent names are asked.
     pub use_web_seeds: bool,
+    /// Whether peers tell us of peers, and are told (BEP 11, 55); never for a private torrent.
+    pub use_pex: bool,
     /// Connections at the same time.
     pub peers_max: usize,
     /// Upload slots beside the optimistic one. BEP 3 has four.
@@ -80,13 +82,14 @@ pub struct TorrentConfig {
 }
 
 impl Default for TorrentConfig {
-    /// The current folder, trackers, 200 connections, four slots, no limits of rate.
+    /// The current folder, trackers, peers of peers, 200 connections, four slots, no limits of rate.
     fn default() -> Self {
         Self {
             dir: PathBuf::from("."),
             peers: Vec::new(),
             use_trackers: true,
             use_web_seeds: true,
+            use_pex: true,
             peers_max: 200,
             unchoke_slots: 4,
             upload_bytes_per_s: None,

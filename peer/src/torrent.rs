@@ -321,6 +321,7 @@ fn unchecked(start: &Start, state: State) -> TorrentSnapshot {
             candidates: 0,
             banned: 0,
             disk_failed: false,
+            sources: Vec::new(),
             peers: Vec::new(),
         },
         trackers: Vec::new(),

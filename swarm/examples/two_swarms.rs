@@ -21,6 +21,8 @@ fn swarm(id: u8, have: Bitfield, now: Instant) -> Swarm {
         unchoke_slots: 4,
         upload_bytes_per_s: None,
         download_bytes_per_s: None,
+        private: false,
+        pex: true,
     };
     let geometry = Geometry::new(4 << 18, 1 << 18).expect("a small torrent");
     Swarm::new(config, Source::Verified { geometry, have }, 1, now)

@@ -41,6 +41,14 @@ impl Holdings {
         }
     }
 
+    /// Takes a piece out; true when it was there. Of [`Self::All`] nothing can be taken.
+    pub fn remove(&mut self, piece: PieceIndex) -> bool {
+        match self {
+            Self::All => false,
+            Self::Some(bits) => bits.remove(piece),
+        }
+    }
+
     /// Whether they are all pieces.
     #[must_use]
     pub fn is_seed(&self) -> bool {

@@ -12,6 +12,8 @@ use shoal_wire::{Handshake, Message};
 
 use crate::misbehaved::PeerMisbehaved;
 
+pub use crate::provenance::Sources;
+
 /// One connection, for as long as the swarm lives. Ascending in the order the shell made them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub u64);
@@ -36,6 +38,10 @@ pub struct Config {
     pub upload_bytes_per_s: Option<u64>,
     /// Payload we ask for, over all peers; `None` is unlimited.
     pub download_bytes_per_s: Option<u64>,
+    /// Peers come from trackers and people alone, and nobody is told of any. BEP 27.
+    pub private: bool,
+    /// Whether peers tell each other of peers (BEP 11, 55); never when `private`.
+    pub pex: bool,
 }
 
 /// What the swarm is about.
@@ -50,13 +56,23 @@ pub enum Source {
     },
 }
 
-/// Who named an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who named an address; the earlier, the better its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CandidateSource {
     /// The person at the command line: dialled first, never dropped for want of room.
     User,
     /// A tracker's answer.
     Tracker,
+    /// The magnet link, `x.pe`. BEP 9.
+    Magnet,
+    /// An announce in our own network. BEP 14.
+    Lsd,
+    /// The peer itself: it dialled us and told its port. BEP 10, `p`.
+    Incoming,
+    /// The distributed hash table. BEP 5.
+    Dht,
+    /// Another peer. BEP 11, 55.
+    Pex,
 }
 
 /// Which side opened the connection.
@@ -160,6 +176,12 @@ pub enum Input {
     DiskFailed,
     /// The disk works again.
     DiskRecovered,
+    /// These verified pieces are no longer on the disk: they are missing from now on, and who was
+    /// told that we have them is told that we have not. Pieces that are not ours are passed over.
+    PiecesGone {
+        /// Which.
+        pieces: Vec<PieceIndex>,
+    },
     /// New limits of payload, bytes a second.
     SetRates {
         /// `None` is unlimited.
@@ -228,11 +250,13 @@ pub enum CloseReason {
     OurOwnPeerId,
     /// Another connection to the same peer is kept.
     Duplicate,
+    /// The limit of connections is reached, and a newcomer goes before it. BEP 40.
+    Displaced,
     /// The limit of connections is reached.
     Full,
     /// It sent bad data before.
     Banned,
-    /// Both sides have everything.
+    /// Both sides have everything, or want nothing any more. BEP 21.
     BothSeeds,
     /// It said nothing for too long.
     Silent,
@@ -252,6 +276,9 @@ pub enum Event {
         address: SocketAddr,
         /// Its name for itself.
         peer_id: PeerId,
+        /// The best of those who named it; [`CandidateSource::Incoming`] when it dialled us, for
+        /// by then it has not told where it listens.
+        source: CandidateSource,
     },
     /// A piece is verified and ours.
     PieceVerified {
@@ -270,7 +297,7 @@ pub enum Event {
         /// The piece it spoiled.
         piece: PieceIndex,
     },
-    /// Every piece is ours.
+    /// Every piece is ours; once more after [`Input::PiecesGone`].
     Complete,
 }
 
@@ -303,8 +330,23 @@ pub struct Snapshot {
     pub banned: usize,
     /// Waiting for the disk to recover.
     pub disk_failed: bool,
+    /// What each source of addresses gave, the best first; those that gave nothing too.
+    pub sources: Vec<SourceSnapshot>,
     /// Everyone connected, by key.
     pub peers: Vec<PeerSnapshot>,
+}
+
+/// What one source of addresses gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceSnapshot {
+    /// Which.
+    pub source: CandidateSource,
+    /// Addresses that it named and that were kept, since the start; each once while it is known.
+    pub named: u64,
+    /// Addresses that are waiting now in its share of the room.
+    pub waiting: usize,
+    /// Peers connected now that it named, maybe among others.
+    pub connected: usize,
 }
 
 /// How things stand with one peer.
@@ -318,10 +360,14 @@ pub struct PeerSnapshot {
     pub peer_id: PeerId,
     /// Which side opened the connection.
     pub direction: Direction,
+    /// Everyone who named it.
+    pub sources: Sources,
     /// Pieces it has.
     pub pieces_have: u32,
     /// It has every piece.
     pub is_seed: bool,
+    /// It says that it wants nothing any more. BEP 21.
+    pub upload_only: bool,
     /// We answer none of its requests.
     pub we_choke: bool,
     /// We would like something it has.

@@ -1,4 +1,4 @@
-//! One torrent's decisions: whom to talk to, what to ask for, whom to serve. BEP 3, 6, 10.
+//! One torrent's decisions: whom to talk to, what to ask for, whom to serve. BEP 3, 6, 10, 11, 21, 40, 54, 55.
 //!
 //! The brain of a client without its body: no sockets, no disk, no clock, no threads. A shell tells
 //! it facts ([`Input`]) with the time they happened, and does the deeds it names ([`Output`]):
@@ -18,7 +18,8 @@
 //! [`picker`] (the state of every piece and block, rarest first, end game), [`requests`] (the
 //! pipeline to one peer), [`choker`] (whom to serve), [`uploads`] (what we owe one peer), [`blame`]
 //! (who sent a bad block), [`spread`] (what a seed suggests), [`candidates`] (whom to dial),
-//! [`rates`] (how fast). All bounds are in [`limits`].
+//! [`provenance`] (who named them), [`priority`] (which of them when places are scarce), [`gossip`]
+//! (what peers tell each other of peers), [`rates`] (how fast). All bounds are in [`limits`].
 //!
 //! A peer that connects to a seed is told what there is, and closed when it breaks the rules:
 //!
@@ -38,6 +39,8 @@
 //!     unchoke_slots: 4,
 //!     upload_bytes_per_s: None,
 //!     download_bytes_per_s: None,
+//!     private: false,
+//!     pex: true,
 //! };
 //! let geometry = Geometry::new(1 << 20, 1 << 18).unwrap();
 //! let have = Bitfield::all(geometry.pieces());
@@ -66,12 +69,17 @@
 pub mod blame;
 pub mod candidates;
 pub mod choker;
+mod extensions;
+pub mod gossip;
 pub mod holdings;
 pub mod io;
 pub mod limits;
 pub mod misbehaved;
+mod outside;
 mod peer;
 pub mod picker;
+pub mod priority;
+pub mod provenance;
 pub mod rates;
 pub mod requests;
 pub mod spread;

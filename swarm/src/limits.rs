@@ -198,14 +198,42 @@ pub const FAILED_BLOCKS_MAX: usize = 1 << 17;
 /// Failed attempts recorded of one piece. Ours.
 pub const FAILED_ATTEMPTS_MAX: usize = 8;
 
-/// Addresses known. Ours: a tracker gives 50 to 200 at a time.
-pub const CANDIDATES_MAX: usize = 2_000;
+/// Addresses known. Ours: the sum of what each source may fill.
+pub const CANDIDATES_MAX: usize = 3_000;
+
+/// Addresses known that the person named. Ours: more than anybody types.
+pub const CANDIDATES_OF_USER_MAX: usize = 300;
+
+/// Addresses known by trackers. Ours: one gives 50 to 200 at a time.
+pub const CANDIDATES_OF_TRACKERS_MAX: usize = 800;
+
+/// Addresses known by the magnet link. Ours.
+pub const CANDIDATES_OF_MAGNET_MAX: usize = 100;
+
+/// Addresses known by announces in our own network. Ours.
+pub const CANDIDATES_OF_LSD_MAX: usize = 100;
+
+/// Addresses known because the peer dialled us. Ours: nearly all connections may be such.
+pub const CANDIDATES_OF_INCOMING_MAX: usize = 700;
+
+/// Addresses known by the distributed hash table. Ours.
+pub const CANDIDATES_OF_DHT_MAX: usize = 500;
+
+/// Addresses known by other peers. Ours.
+pub const CANDIDATES_OF_PEX_MAX: usize = 500;
+
+/// Addresses known by one other peer. Ours: two of its messages; a tenth of the share and more.
+pub const CANDIDATES_OF_A_TELLER_MAX: usize = 100;
 
 /// Addresses banned. Ours: the oldest is forgotten.
 pub const BANNED_MAX: usize = 4_096;
 
 /// Dials under way. Ours: half-open connections; home routers choke on hundreds.
 pub const DIALS_MAX: usize = 30;
+
+/// Dials under way to addresses that are hearsay (PEX, DHT). Ours: the others find a third free,
+/// however many dead ones strangers name.
+pub const DIALS_OF_HEARSAY_MAX: usize = 20;
 
 /// First wait before an address is tried again. Ours: a restarted peer is back in seconds.
 pub const RETRY_FIRST: Duration = Duration::from_secs(2);
@@ -216,6 +244,10 @@ pub const RETRY_MAX: Duration = Duration::from_secs(900);
 /// Failures in a row after which an address is dropped, unless a person named it. Ours: by then
 /// it was tried for about an hour.
 pub const FAILURES_MAX: u32 = 12;
+
+/// The same of an address that is hearsay, and where nobody ever answered. Ours: who lives there
+/// is named again.
+pub const FAILURES_OF_HEARSAY_MAX: u32 = 2;
 
 /// A connection this long forgives earlier failures. Ours.
 pub const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
@@ -232,3 +264,34 @@ pub const USELESS_AFTER: Duration = Duration::from_secs(60);
 
 /// Housekeeping while peers are connected. Ours.
 pub const TICK: Duration = Duration::from_secs(1);
+
+/// Time between two PEX messages to a peer. Source: BEP 11, once a minute.
+pub const PEX_EVERY: Duration = Duration::from_secs(60);
+
+/// Peers that one peer is told of at a time. Ours: four messages; it has others to ask.
+pub const PEX_TOLD_MAX: usize = 200;
+
+/// What a PEX message costs; one token comes back a second. Source: BEP 11 allows one a minute;
+/// ours takes three, clocks and programs differ.
+pub const PEX_HEARD_COST: u64 = 20;
+
+/// Tokens for PEX messages at once. Source: libtorrent takes six in a minute and no more.
+pub const PEX_HEARD_BURST: u64 = 6 * PEX_HEARD_COST;
+
+/// What an introduction (BEP 55) costs who asks and who is introduced; one token comes back a
+/// second. Ours: six a minute.
+pub const INTRODUCTION_COST: u64 = 10;
+
+/// Tokens for introductions at once. Ours: ten of them.
+pub const INTRODUCTIONS_BURST: u64 = 10 * INTRODUCTION_COST;
+
+/// Peers that must agree on our own address. Ours: two could be one.
+pub const OUTSIDE_VOICES_MIN: usize = 3;
+
+/// Time between two connections that give way to a newcomer of higher priority. Ours: BEP 40 names
+/// none; who collects addresses of high priority takes six places a minute, and only of those who
+/// came by themselves.
+pub const DISPLACE_EVERY: Duration = Duration::from_secs(10);
+
+/// A connection gives way to none for so long. Ours: time to be of use.
+pub const DISPLACED_AFTER: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Ways a peer breaks the protocol: its bytes were legal, its deed is not. BEP 3, 6.
+//! Ways a peer breaks the protocol: its bytes were legal, its deed is not. BEP 3, 6, 11, 54.
 //!
 //! One of these closes the connection. What honest clients do by accident (a block that crosses
 //! our cancel, a duplicate request) is not here: it is counted, and only a flood of it is a fault.
@@ -28,6 +28,9 @@ pub enum PeerMisbehaved {
     /// no such use.
     #[error("flood of control messages")]
     ControlFlood,
+    /// `lt_donthave` for a piece that does not exist. BEP 54.
+    #[error("donthave for piece {0}, which does not exist")]
+    DonthaveOutOfRange(u32),
     /// A message of BEP 6 though one of the handshakes did not offer it. BEP 6.
     #[error("fast extension message without the fast extension")]
     FastWithoutHandshake,
@@ -46,6 +49,9 @@ pub enum PeerMisbehaved {
         /// Bytes that came.
         found: usize,
     },
+    /// Messages of `ut_pex` much more often than once a minute. BEP 11.
+    #[error("flood of peer exchange")]
+    PexFlood,
     /// `reject` again and again for blocks that we never asked for. BEP 6.
     #[error("flood of rejects of requests never made")]
     RejectFlood,

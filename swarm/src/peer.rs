@@ -1,15 +1,17 @@
 //! One connection as the brain sees it: who chokes whom, what the peer has, what is under way.
-//! BEP 3 "choked", "interested"; BEP 6; BEP 10 `reqq`.
+//! BEP 3 "choked", "interested"; BEP 6; BEP 10 `reqq`; BEP 21.
 //!
 //! Only state and the questions it can answer itself; what follows from a change is the swarm's
 //! business.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use shoal_metainfo::{Bitfield, PeerId, PieceIndex};
 use shoal_wire::Message;
 
+use crate::extensions::TheirExtensions;
+use crate::gossip::Gossip;
 use crate::holdings::Holdings;
 use crate::io::Direction;
 use crate::limits::{
@@ -30,6 +32,15 @@ pub(crate) struct Peer {
     pub(crate) fast: bool,
     /// Where the peer listens, if we know: its name among the candidates.
     pub(crate) listens_at: Option<SocketAddr>,
+
+    /// How it numbers extensions.
+    pub(crate) extensions: TheirExtensions,
+    /// What it is told of others, and tells.
+    pub(crate) gossip: Gossip,
+    /// Our address, as it says.
+    pub(crate) sees_us_at: Option<IpAddr>,
+    /// It wants nothing any more, as it says. BEP 21.
+    pub(crate) upload_only: bool,
 
     pub(crate) we_choke: bool,
     pub(crate) we_are_interested: bool,
@@ -109,6 +120,10 @@ impl Peer {
             peer_id,
             fast,
             listens_at: (direction == Direction::Outgoing).then_some(address),
+            extensions: TheirExtensions::default(),
+            gossip: Gossip::new(now),
+            sees_us_at: None,
+            upload_only: false,
             we_choke: true,
             we_are_interested: false,
             peer_chokes: true,
@@ -249,6 +264,16 @@ impl Peer {
     /// Whether the piece is given even while we choke.
     pub(crate) fn is_allowed_fast(&self, piece: PieceIndex) -> bool {
         self.fast && self.allowed_blocks_left > 0 && self.allowed_by_us.contains(&piece)
+    }
+
+    /// Where others dial it, as far as we know: where it listens, or else where it spoke from.
+    pub(crate) fn dialled_at(&self) -> SocketAddr {
+        self.listens_at.unwrap_or(self.address)
+    }
+
+    /// Whether it has everything, or all that it wants.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.holdings.is_seed() || self.upload_only
     }
 
     /// Whether neither side wants anything.

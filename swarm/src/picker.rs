@@ -4,13 +4,14 @@
 //! key only: what they have, how fast they are and whether they choke is told with each question.
 //!
 //! ```text
-//! Missing ──pick──▶ InFlight ──last block──▶ Verifying ──good──▶ Have
+//! Missing ──pick──▶ InFlight ──last block──▶ Verifying ──good──▶ Have ──gone──▶ Missing
 //!    ▲                 │ nothing asked, nothing here │ bad, unknown
 //!    └─────────────────┴─────────────────────────────┘
 //! ```
 
 mod dealt;
 mod invariants;
+mod losses;
 mod order;
 mod state;
 

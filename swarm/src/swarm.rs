@@ -1,4 +1,4 @@
-//! The brain of one torrent: takes facts, gives deeds. BEP 3, 6, 10.
+//! The brain of one torrent: takes facts, gives deeds. BEP 3, 6, 10, 27.
 //!
 //! Control flow only. What to do is decided in the parts (`picker`, `choker`, `candidates`, …) that
 //! know nothing of each other; here their answers become outputs. The same seed and the same
@@ -6,8 +6,12 @@
 
 mod connections;
 mod downloads;
+mod extended;
+mod gossip;
 mod invariants;
+mod losses;
 mod messages;
+mod scarce;
 mod seeding;
 mod snapshot;
 #[cfg(test)]
@@ -67,6 +71,10 @@ pub struct Swarm {
 
     tick_at: Instant,
     want_peers_at: Instant,
+    /// A newcomer may take another's place from then on.
+    displace_at: Instant,
+    /// Counts the changes of who can be dialled by others.
+    reachable_changes: u64,
     /// A slot may be free, or somebody new wants one.
     slots_changed: bool,
     /// Blocks became free that others may fetch.
@@ -102,6 +110,8 @@ impl Swarm {
             upload_rate: Rate::new(now),
             tick_at: now,
             want_peers_at: now,
+            displace_at: now,
+            reachable_changes: 0,
             slots_changed: false,
             blocks_freed: false,
             picked: Vec::new(),
@@ -116,7 +126,8 @@ impl Swarm {
         match input {
             Input::Timeout => {}
             Input::Candidates { source, addresses } => {
-                for address in addresses {
+                let may = !self.config.private || source.is_for_private();
+                for address in addresses.into_iter().filter(|_| may) {
                     self.candidates.add(now, address, source);
                 }
             }
@@ -146,6 +157,7 @@ impl Swarm {
                 self.disk_failed = false;
                 self.blocks_freed = true;
             }
+            Input::PiecesGone { pieces } => self.pieces_gone(now, &pieces),
             Input::SetRates {
                 upload_bytes_per_s,
                 download_bytes_per_s,
@@ -221,6 +233,8 @@ impl Swarm {
         for key in self.peers.keys().copied().collect::<Vec<_>>() {
             self.look_at(now, key);
         }
+        self.look_outside();
+        self.gossip(now);
         self.adjust_slots(now);
         self.slots_changed = true;
         self.blocks_freed = true;

@@ -79,6 +79,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         peers,
         use_trackers: !args.no_tracker,
         use_web_seeds: !args.no_web_seeds,
+        use_pex: !args.no_pex,
         upload_bytes_per_s: args.max_upload.map(|rate| rate.0),
         download_bytes_per_s: args.max_download.map(|rate| rate.0),
         method: args.storage,

@@ -122,6 +122,8 @@ impl Live {
             unchoke_slots: start.config.unchoke_slots,
             upload_bytes_per_s: start.config.upload_bytes_per_s,
             download_bytes_per_s: start.config.download_bytes_per_s,
+            private: start.torrent.info.private,
+            pex: start.config.use_pex,
         };
         let discovery = discovery(&start, &notes, now);
         let web = web::seeds(&start, now);

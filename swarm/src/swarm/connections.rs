@@ -1,18 +1,17 @@
-//! Connections come and go: who may stay, what is said first, who is dialled. BEP 3, 6, 10.
+//! Connections come and go: who may stay, what is said first, who is dialled. BEP 3, 6, 10, 40.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
-use shoal_wire::extended::ExtendedHandshake;
 use shoal_wire::{Extensions, Handshake, Message, allowed_fast_set};
 
 use super::Swarm;
 use crate::blame::Suspect;
-use crate::io::{CloseReason, Direction, Event, Output, PeerKey};
+use crate::io::{CandidateSource, CloseReason, Direction, Event, Output, PeerKey};
 use crate::limits::{
     ALLOWED_FAST_BELOW, ALLOWED_FAST_BLOCKS, ALLOWED_FAST_GIVEN, DIALS_MAX, FORGIVEN_AFTER,
-    INCOMING_RESERVE, REQUESTS_QUEUED_MAX, USELESS_AFTER,
+    INCOMING_RESERVE, USELESS_AFTER,
 };
 use crate::peer::Peer;
 
@@ -41,10 +40,17 @@ impl Swarm {
         let pieces = self.picker.geometry().pieces();
         let peer = Peer::new(now, address, direction, peer_id, fast, pieces);
         self.peers.insert(key, Box::new(peer));
+        let named = match direction {
+            Direction::Incoming => None,
+            Direction::Outgoing => self.candidates.sources(address).best(),
+        };
+        let source = named.unwrap_or(CandidateSource::Incoming);
+        self.reachable_changes += u64::from(direction == Direction::Outgoing);
         self.tell(Event::PeerConnected {
             peer: key,
             address,
             peer_id,
+            source,
         });
         if direction == Direction::Web {
             return;
@@ -85,8 +91,16 @@ impl Swarm {
             peer.is_useless() && since >= USELESS_AFTER
         });
         let oldest = useless.min_by_key(|(key, peer)| (peer.useless_since, **key));
-        let key = *oldest.ok_or(CloseReason::Full)?.0;
-        self.close(now, key, CloseReason::Useless);
+        if let Some((&key, _)) = oldest {
+            self.close(now, key, CloseReason::Useless);
+            return Ok(());
+        }
+        let lowest = match direction {
+            Direction::Incoming => self.displaced_by(now, address),
+            Direction::Outgoing => None,
+        };
+        let key = lowest.ok_or(CloseReason::Full)?;
+        self.close(now, key, CloseReason::Displaced);
         Ok(())
     }
 
@@ -111,6 +125,7 @@ impl Swarm {
             if direction == Direction::Outgoing && old.listens_at.is_none() {
                 // Now we know where it listens: not to be dialled while the old one lives.
                 old.listens_at = Some(address);
+                self.reachable_changes += 1;
             } else if direction == Direction::Outgoing && old.listens_at != Some(address) {
                 // The same peer behind two addresses: the second rests.
                 self.candidates.disconnected(now, address, false, false);
@@ -136,17 +151,6 @@ impl Swarm {
             }
         };
         self.send(now, key, message);
-    }
-
-    fn send_extended_handshake(&mut self, now: Instant, key: PeerKey, ip: IpAddr) {
-        let handshake = ExtendedHandshake {
-            port: self.config.listen_port,
-            version: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
-            your_ip: Some(ip.to_canonical()),
-            reqq: u32::try_from(REQUESTS_QUEUED_MAX).ok(),
-            ..ExtendedHandshake::default()
-        };
-        self.send(now, key, handshake.message());
     }
 
     /// Gives a newcomer pieces that it may ask for while choked. BEP 6, "allowed fast".
@@ -190,8 +194,8 @@ impl Swarm {
         if peer.listens_at.is_none() {
             let address = SocketAddr::new(peer.address.ip(), port);
             peer.listens_at = Some(address);
-            let source = crate::io::CandidateSource::Tracker;
-            self.candidates.add(now, address, source);
+            self.reachable_changes += 1;
+            self.candidates.add(now, address, CandidateSource::Incoming);
             self.candidates.connected(address);
         }
     }
@@ -216,9 +220,10 @@ impl Swarm {
         self.picker.peer_left(&peer.holdings);
         self.slots_changed = true;
         if let Some(address) = peer.listens_at {
+            self.reachable_changes += 1;
             let lasted = now.saturating_duration_since(peer.connected_at);
             let good = lasted >= FORGIVEN_AFTER || peer.downloaded > 0;
-            let is_seed = peer.holdings.is_seed();
+            let is_seed = peer.is_finished();
             self.candidates.disconnected(now, address, good, is_seed);
         }
     }

@@ -328,13 +328,11 @@ impl Swarm {
         }
         if self.is_complete() {
             self.tell(Event::Complete);
-            let seeds = self
-                .peers
-                .iter()
-                .filter(|(_, peer)| peer.holdings.is_seed());
+            let seeds = self.peers.iter().filter(|(_, peer)| peer.is_finished());
             for key in seeds.map(|(key, _)| *key).collect::<Vec<_>>() {
                 self.close(now, key, CloseReason::BothSeeds);
             }
+            self.tell_upload_only(now, true);
         }
     }
 

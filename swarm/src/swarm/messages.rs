@@ -5,7 +5,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use shoal_metainfo::{Bitfield, BitfieldError, PieceIndex};
 use shoal_wire::Message;
-use shoal_wire::extended::{ExtendedHandshake, HANDSHAKE_ID};
 
 use super::Swarm;
 use crate::holdings::Holdings;
@@ -32,8 +31,8 @@ impl Swarm {
                 return;
             }
         }
-        let seed = self.peers.get(&key).map(|peer| peer.holdings.is_seed());
-        if seed == Some(true) && self.is_complete() {
+        let finished = self.peers.get(&key).map(|peer| peer.is_finished());
+        if finished == Some(true) && self.is_complete() {
             self.close(now, key, CloseReason::BothSeeds);
         }
         self.ask(now, key);
@@ -95,7 +94,7 @@ impl Swarm {
     }
 
     /// A piece index as sent, if there is such a piece.
-    fn piece(
+    pub(super) fn piece(
         &self,
         index: u32,
         fault: impl Fn(u32) -> PeerMisbehaved,
@@ -106,13 +105,13 @@ impl Swarm {
             .ok_or_else(|| fault(index))
     }
 
-    fn peer(&mut self, key: PeerKey) -> &mut Peer {
+    pub(super) fn peer(&mut self, key: PeerKey) -> &mut Peer {
         self.peers
             .get_mut(&key)
-            .expect("looked up before each message")
+            .expect("looked up before, in the same call")
     }
 
-    fn charge(&mut self, now: Instant, key: PeerKey) -> Result<(), PeerMisbehaved> {
+    pub(super) fn charge(&mut self, now: Instant, key: PeerKey) -> Result<(), PeerMisbehaved> {
         self.peer(key).charge(now, PeerMisbehaved::ControlFlood)
     }
 
@@ -256,26 +255,5 @@ impl Swarm {
             }
         }
         Ok(())
-    }
-
-    fn extended(
-        &mut self,
-        now: Instant,
-        key: PeerKey,
-        id: u8,
-        payload: &Bytes,
-    ) -> Result<(), PeerMisbehaved> {
-        // Nonsense is ignored: BEP 10 knows no answer to it.
-        if id == HANDSHAKE_ID
-            && let Ok(handshake) = ExtendedHandshake::decode(payload)
-        {
-            if let Some(reqq) = handshake.reqq {
-                self.peer(key).pipeline.set_reqq(reqq as usize);
-            }
-            if let Some(port) = handshake.port {
-                self.listens_at(now, key, port);
-            }
-        }
-        self.charge(now, key)
     }
 }

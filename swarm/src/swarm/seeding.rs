@@ -1,4 +1,4 @@
-//! Giving pieces: whom to unchoke, what to serve next. BEP 3, 6.
+//! Giving pieces: whom to unchoke, what to serve next. BEP 3, 6, 21.
 
 use std::time::Instant;
 
@@ -209,7 +209,7 @@ impl Swarm {
         let interested = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.peer_is_interested);
+            .filter(|(_, peer)| peer.peer_is_interested && !peer.upload_only);
         interested
             .map(|(&key, peer)| Contender {
                 peer: key,

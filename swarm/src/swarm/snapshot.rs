@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::Swarm;
-use crate::io::{PeerKey, PeerSnapshot, Snapshot};
+use crate::io::{
+    CandidateSource, Direction, PeerKey, PeerSnapshot, Snapshot, SourceSnapshot, Sources,
+};
 use crate::peer::Peer;
 
 impl Swarm {
@@ -35,8 +37,33 @@ impl Swarm {
             peers: self
                 .peers
                 .iter()
-                .map(|(&key, peer)| peer_snapshot(key, peer, geometry.pieces(), now))
+                .map(|(&key, peer)| self.peer_snapshot(key, peer, now))
                 .collect(),
+            sources: self.source_snapshots(),
+        }
+    }
+
+    fn source_snapshots(&self) -> Vec<SourceSnapshot> {
+        let peers: Vec<_> = self.peers.values().map(|peer| self.sources(peer)).collect();
+        let sources = CandidateSource::ALL.into_iter();
+        let snapshot = |source| SourceSnapshot {
+            source,
+            named: self.candidates.named_by(source),
+            waiting: self.candidates.waiting_of(source),
+            connected: peers.iter().filter(|named| named.has(source)).count(),
+        };
+        sources.map(snapshot).collect()
+    }
+
+    /// Who named the peer: itself, too, when it dialled us.
+    fn sources(&self, peer: &Peer) -> Sources {
+        let named = peer
+            .listens_at
+            .map(|address| self.candidates.sources(address));
+        let named = named.unwrap_or_default();
+        match peer.direction {
+            Direction::Incoming => named.and(CandidateSource::Incoming.into()),
+            Direction::Outgoing => named,
         }
     }
 
@@ -49,24 +76,26 @@ impl Swarm {
         let missing = short.map_or(0, |last| full - u64::from(geometry.piece_length(last)));
         u64::from(self.have().count()) * full - missing
     }
-}
 
-fn peer_snapshot(key: PeerKey, peer: &Peer, pieces: u32, now: Instant) -> PeerSnapshot {
-    PeerSnapshot {
-        peer: key,
-        address: peer.address,
-        peer_id: peer.peer_id,
-        direction: peer.direction,
-        pieces_have: peer.holdings.count(pieces),
-        is_seed: peer.holdings.is_seed(),
-        we_choke: peer.we_choke,
-        we_are_interested: peer.we_are_interested,
-        peer_chokes: peer.peer_chokes,
-        peer_is_interested: peer.peer_is_interested,
-        downloaded: peer.downloaded,
-        uploaded: peer.uploaded,
-        download_bytes_per_s: peer.download_rate.per_second(now),
-        upload_bytes_per_s: peer.upload_rate.per_second(now),
-        blocks_in_flight: peer.pipeline.len(),
+    fn peer_snapshot(&self, key: PeerKey, peer: &Peer, now: Instant) -> PeerSnapshot {
+        PeerSnapshot {
+            peer: key,
+            address: peer.address,
+            peer_id: peer.peer_id,
+            direction: peer.direction,
+            sources: self.sources(peer),
+            pieces_have: peer.holdings.count(self.picker.geometry().pieces()),
+            is_seed: peer.holdings.is_seed(),
+            upload_only: peer.upload_only,
+            we_choke: peer.we_choke,
+            we_are_interested: peer.we_are_interested,
+            peer_chokes: peer.peer_chokes,
+            peer_is_interested: peer.peer_is_interested,
+            downloaded: peer.downloaded,
+            uploaded: peer.uploaded,
+            download_bytes_per_s: peer.download_rate.per_second(now),
+            upload_bytes_per_s: peer.upload_rate.per_second(now),
+            blocks_in_flight: peer.pipeline.len(),
+        }
     }
 }

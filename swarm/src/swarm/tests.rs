@@ -31,6 +31,8 @@ pub(crate) fn config(id: u8) -> Config {
         unchoke_slots: 4,
         upload_bytes_per_s: None,
         download_bytes_per_s: None,
+        private: false,
+        pex: true,
     }
 }
 

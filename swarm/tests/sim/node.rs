@@ -145,6 +145,8 @@ impl Node {
             unchoke_slots: 4,
             upload_bytes_per_s: self.plan.upload_limit,
             download_bytes_per_s: None,
+            private: false,
+            pex: true,
         };
         let source = Source::Verified {
             geometry: content.geometry,

@@ -73,26 +73,26 @@ impl Holepunch {
     /// Source: BEP 55, "message layout".
     pub fn decode(payload: &[u8]) -> Result<Self, ExtensionError> {
         let found = payload.len();
-        let short = ExtensionError::Length { found };
-        let (&[kind, family], rest) = payload.split_first_chunk().ok_or(short.clone())?;
+        let short = || ExtensionError::Length { found };
+        let (&[kind, family], rest) = payload.split_first_chunk().ok_or_else(short)?;
         let (ip, rest) = match family {
             IPV4 => {
-                let (ip, rest) = rest.split_first_chunk::<4>().ok_or(short.clone())?;
+                let (ip, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
                 (IpAddr::V4(Ipv4Addr::from(*ip)), rest)
             }
             IPV6 => {
-                let (ip, rest) = rest.split_first_chunk::<16>().ok_or(short.clone())?;
+                let (ip, rest) = rest.split_first_chunk::<16>().ok_or_else(short)?;
                 (IpAddr::V6(Ipv6Addr::from(*ip)), rest)
             }
             family => return Err(ExtensionError::Kind { found: family }),
         };
-        let (port, rest) = rest.split_first_chunk().ok_or(short.clone())?;
+        let (port, rest) = rest.split_first_chunk().ok_or_else(short)?;
         let address = SocketAddr::new(ip, u16::from_be_bytes(*port));
         match kind {
             RENDEZVOUS => Ok(Self::Rendezvous(address)),
             CONNECT => Ok(Self::Connect(address)),
             ERROR => {
-                let (code, _) = rest.split_first_chunk().ok_or(short)?;
+                let (code, _) = rest.split_first_chunk().ok_or_else(short)?;
                 let error = HolepunchError::new(u32::from_be_bytes(*code));
                 Ok(Self::Error(address, error))
             }

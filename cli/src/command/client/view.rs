@@ -14,7 +14,7 @@ use serde::Serialize;
 use shoal_metainfo::Torrent;
 use shoal_peer::{Event, State, TorrentSnapshot};
 use shoal_storage::{StorageError, Ways};
-use shoal_swarm::io::Event as SwarmEvent;
+use shoal_swarm::io::{CandidateSource, Event as SwarmEvent, SourceSnapshot};
 
 use crate::render::line::Line;
 use crate::render::text::Printable;
@@ -82,6 +82,7 @@ enum Told<'a> {
     PeerConnected {
         address: String,
         client: String,
+        source: &'static str,
     },
     PieceVerified {
         piece: u32,
@@ -116,10 +117,45 @@ struct Progress {
     eta_s: Option<u64>,
     peers: usize,
     seeds: usize,
+    /// Those that named anybody.
+    sources: Vec<Gave>,
     /// Of the process.
     memory: Option<Kinds>,
     /// Accesses to mapped bytes that failed.
     faults: u64,
+}
+
+/// What one source of addresses gave.
+#[derive(Debug, Serialize)]
+struct Gave {
+    source: &'static str,
+    named: u64,
+    waiting: usize,
+    connected: usize,
+}
+
+impl Gave {
+    fn new(gave: &SourceSnapshot) -> Self {
+        Self {
+            source: name_of(gave.source),
+            named: gave.named,
+            waiting: gave.waiting,
+            connected: gave.connected,
+        }
+    }
+}
+
+/// What a source of addresses is called in JSON and logs.
+fn name_of(source: CandidateSource) -> &'static str {
+    match source {
+        CandidateSource::User => "user",
+        CandidateSource::Tracker => "tracker",
+        CandidateSource::Magnet => "magnet",
+        CandidateSource::Lsd => "lsd",
+        CandidateSource::Incoming => "incoming",
+        CandidateSource::Dht => "dht",
+        CandidateSource::Pex => "pex",
+    }
 }
 
 /// Memory by kind, bytes.
@@ -138,6 +174,7 @@ impl Progress {
             clean_file: memory.clean_file,
             dirty_file: memory.dirty_file,
         });
+        let gave = swarm.sources.iter().filter(|gave| gave.named > 0);
         Self {
             memory,
             faults: shoal_storage::faults(),
@@ -153,6 +190,7 @@ impl Progress {
             eta_s: swarm.eta.map(|eta| eta.as_secs()),
             peers: swarm.peers.len(),
             seeds: swarm.peers.iter().filter(|peer| peer.is_seed).count(),
+            sources: gave.map(Gave::new).collect(),
         }
     }
 
@@ -335,13 +373,18 @@ impl View {
     fn swarm_event(&self, event: &SwarmEvent) -> io::Result<()> {
         match event {
             SwarmEvent::PeerConnected {
-                address, peer_id, ..
+                address,
+                peer_id,
+                source,
+                ..
             } => {
                 let client = peer_id.client_name();
-                tracing::info!(%address, client, "peer connected");
+                let source = name_of(*source);
+                tracing::info!(%address, client, source, "peer connected");
                 self.emit(|| Told::PeerConnected {
                     address: address.to_string(),
                     client,
+                    source,
                 })
             }
             SwarmEvent::PieceVerified { piece } if self.with_pieces => {
