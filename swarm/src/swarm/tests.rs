@@ -1,9 +1,12 @@
 //! Swarms driven by hand: whole downloads over a direct pipe, each misbehaviour, determinism.
 #![expect(clippy::cast_possible_truncation, reason = "test data is small")]
 
+mod gossip;
+mod losses;
 mod misbehaviour;
 mod operations;
 mod rules;
+mod scarce;
 mod transfers;
 mod web;
 
@@ -98,10 +101,18 @@ impl Stage {
     }
 
     pub(crate) fn of(geometry: Geometry, have: Bitfield) -> Self {
+        Self::configured(config(1), geometry, have)
+    }
+
+    pub(crate) fn with(config: Config, have: Bitfield) -> Self {
+        Self::configured(config, geometry(), have)
+    }
+
+    fn configured(config: Config, geometry: Geometry, have: Bitfield) -> Self {
         let now = Instant::now();
         let source = Source::Verified { geometry, have };
         Self {
-            swarm: Swarm::new(config(1), source, 5, now),
+            swarm: Swarm::new(config, source, 5, now),
             now,
         }
     }
@@ -257,7 +268,12 @@ impl World {
 
     /// Runs until nothing happens for an hour or all are complete.
     pub(crate) fn run(&mut self) {
-        let end = self.now + SECOND * 3_600;
+        self.run_for(SECOND * 3_600);
+    }
+
+    /// Runs for so long, or until all are complete.
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
         while self.now < end && !self.nodes.iter().all(|node| node.swarm.is_complete()) {
             while let Some((node, input)) = self.inputs.pop_front() {
                 self.handle(node, input);
