@@ -36,6 +36,7 @@ mod churn;
 mod determinism;
 mod efficiency;
 mod fluid;
+mod gossip;
 mod hostile;
 mod operations;
 mod poison;

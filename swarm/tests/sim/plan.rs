@@ -37,6 +37,8 @@ pub(crate) struct NodePlan {
     pub(crate) joins_at: Duration,
     /// Nobody can dial it.
     pub(crate) firewalled: bool,
+    /// Knows no tracker, but this node.
+    pub(crate) introduced_by: Option<usize>,
     /// Speaks BEP 3 alone.
     pub(crate) plain: bool,
     /// Tells this as its `reqq` in place of the brain's.
@@ -92,6 +94,7 @@ impl Plan {
             have: Bitfield::all(self.pieces()),
             joins_at: Duration::ZERO,
             firewalled: false,
+            introduced_by: None,
             plain: false,
             reqq: None,
             disk: DiskSpeed::FAST,

@@ -18,6 +18,7 @@ pub(crate) enum Scenario {
     Adversaries = 2,
     Operations = 3,
     Efficiency = 4,
+    Gossip = 5,
 }
 
 /// Seeds of churn in the normal test run.

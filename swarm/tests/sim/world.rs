@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use shoal_metainfo::{Bitfield, Block, PieceIndex};
 use shoal_simulation::{End, Event, HostId, Net, Rng};
+use shoal_swarm::io::CandidateSource;
 use shoal_swarm::{Input, PeerKey};
 use shoal_wire::{Handshake, Message};
 
@@ -300,6 +301,10 @@ impl World {
         }
         self.say(|| format!("node {number} starts, life {life}"));
         self.plan_announce(number, now);
+        if let Some(other) = self.nodes[number].plan.introduced_by {
+            let (source, addresses) = (CandidateSource::User, vec![self.nodes[other].address]);
+            self.feed(number, Input::Candidates { source, addresses });
+        }
         self.rearm(number);
         self.look = true;
     }
@@ -347,6 +352,9 @@ impl World {
     /// Lets the tracker be asked at that time, or when it may.
     pub(crate) fn plan_announce(&mut self, number: usize, at: Instant) {
         let node = &mut self.nodes[number];
+        if node.plan.introduced_by.is_some() {
+            return;
+        }
         let soonest = node.announced_at.map_or(at, |last| last + MIN_INTERVAL);
         let at = at.max(soonest);
         if node.announces_at.is_none_or(|planned| at < planned) {
