@@ -212,7 +212,7 @@ fn shoal(net: &Net, host: Host, role: Role, torrent: &Path, data: &Path) -> Comm
 
 fn transmission(net: &Net, host: Host, work: &Path, data: &Path, hook: &Path) -> Command {
     let settings = format!(
-        r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false,
+        r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": true,
         "utp-enabled": false, "port-forwarding-enabled": false, "peer-port": 6881,
         "rpc-bind-address": "127.0.0.1", "rpc-authentication-required": false,
         "bind-address-ipv4": "{}", "download-dir": "{}", "watch-dir-enabled": false,

@@ -9,6 +9,7 @@ mod faults;
 mod faults_cgroup;
 mod faults_room;
 mod net;
+mod pex;
 mod web;
 
 use std::fs;
