@@ -3,7 +3,8 @@
 //! What is legal to decode and illegal to do is not said here: that is the swarm's vocabulary.
 
 use crate::limits::{
-    BITFIELD_LENGTH_MAX, EXTENDED_LENGTH_MAX, MESSAGE_LENGTH_MAX, PIECE_MESSAGE_LENGTH_MAX,
+    BITFIELD_LENGTH_MAX, EXTENDED_LENGTH_MAX, MESSAGE_LENGTH_MAX, METADATA_SIZE_MAX,
+    PIECE_MESSAGE_LENGTH_MAX,
 };
 
 /// Why bytes make no message. The connection cannot go on: the decoder would say it again.
@@ -99,5 +100,37 @@ pub enum ExtensionError {
     Kind {
         /// As sent.
         found: u8,
+    },
+}
+
+/// Why a payload is no message of `ut_metadata`. BEP 9.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataMessageError {
+    /// It does not begin with a bencoded value.
+    #[error("the metadata message is not bencoded: {0}")]
+    Bencode(#[from] shoal_bencode::ParseError),
+    /// It is bencoded, and not a dictionary.
+    #[error("the metadata message is not a dictionary")]
+    NotADictionary,
+    /// A key is missing, or of the wrong kind.
+    #[error("the metadata message is incomplete: {0}")]
+    Field(#[from] shoal_bencode::FieldError),
+    /// None of request, data, reject. BEP 9: must be ignored.
+    #[error("metadata message of unknown type {0}")]
+    UnknownType(i64),
+    /// There can be no such piece.
+    #[error("metadata piece {0} does not exist")]
+    Piece(i64),
+    /// No metadata is so long.
+    #[error("metadata of {0} bytes is not between 1 and {METADATA_SIZE_MAX}")]
+    TotalSize(i64),
+    /// The bytes behind the dictionary are not as many as the piece has.
+    #[error("a metadata piece is {found} bytes long instead of {expected}")]
+    Length {
+        /// Bytes that the piece has.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
     },
 }

@@ -3,12 +3,12 @@
 //! Promises: however a stream is split, the same messages and the same verdict come out; the
 //! buffer is bounded; what was decoded encodes to bytes that decode to the same.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::decode::Decoder;
 use crate::encode::{encode, length};
 use crate::error::DecodeError;
-use crate::extended::{ExtendedHandshake, HANDSHAKE_ID, Pex};
+use crate::extended::{ExtendedHandshake, HANDSHAKE_ID, MetadataMessage, Pex};
 use crate::limits::PEX_KEPT_MAX;
 use crate::message::Message;
 
@@ -43,6 +43,22 @@ pub fn pex(data: &[u8]) {
     assert!(longest <= PEX_KEPT_MAX, "{longest} addresses kept");
     let payload = message.encode();
     assert_eq!(Pex::decode(&payload), Ok(message));
+}
+
+/// Decodes `data` as a message of `ut_metadata`, and what that gave again.
+///
+/// # Panics
+/// When what was read does not write what reads the same, or holds other bytes than those at the
+/// end of `data`.
+pub fn ut_metadata(data: &[u8]) {
+    let payload = Bytes::copy_from_slice(data);
+    let Ok(message) = MetadataMessage::decode(&payload) else {
+        return;
+    };
+    if let MetadataMessage::Data { data: piece, .. } = &message {
+        assert!(data.ends_with(piece) && !piece.is_empty());
+    }
+    assert_eq!(MetadataMessage::decode(&message.encode()), Ok(message));
 }
 
 type Decoded = (Vec<Message>, Result<(), DecodeError>);

@@ -1,4 +1,5 @@
-//! The peer wire protocol (BEP 3, 6, 10, 11, 21, 54, 55): messages as values, and bytes to and from them.
+//! The peer wire protocol (BEP 3, 6, 9, 10, 11, 21, 54, 55): messages as values, and bytes to and
+//! from them.
 //!
 //! | module | holds |
 //! |---|---|
@@ -45,7 +46,9 @@ pub mod message;
 pub use allowed_fast::allowed_fast_set;
 pub use decode::Decoder;
 pub use encode::{PIECE_HEAD_LENGTH, encode, piece_head};
-pub use error::{DecodeError, ExtendedHandshakeError, ExtensionError, HandshakeError};
-pub use extended::ExtendedHandshake;
+pub use error::{
+    DecodeError, ExtendedHandshakeError, ExtensionError, HandshakeError, MetadataMessageError,
+};
+pub use extended::{ExtendedHandshake, MetadataMessage};
 pub use handshake::{Extensions, HANDSHAKE_LENGTH, Handshake};
 pub use message::Message;

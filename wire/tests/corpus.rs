@@ -1,9 +1,9 @@
-//! Replays what the fuzz targets start from and have found. BEP 3, 6, 10, 11.
+//! Replays what the fuzz targets of this crate start from and have found. BEP 3, 6, 9, 10, 11.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs every file of a corpus through what its target runs.
+/// Runs every file of a corpus; there are `least` at least.
 fn replay(target: &str, least: usize, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../fuzz/corpus")
@@ -27,4 +27,9 @@ fn every_file_of_the_corpus_keeps_the_promises_of_the_decoder() {
 #[test]
 fn every_file_of_the_corpus_keeps_the_promises_of_pex() {
     replay("pex", 15, shoal_wire::fuzz::pex);
+}
+
+#[test]
+fn every_file_of_the_corpus_keeps_the_promises_of_ut_metadata() {
+    replay("ut_metadata", 10, shoal_wire::fuzz::ut_metadata);
 }

@@ -6,10 +6,13 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use shoal_metainfo::RawBlock;
 use shoal_wire::extended::holepunch::HolepunchError;
+use shoal_wire::extended::metadata::metadata_piece_length;
 use shoal_wire::extended::pex::{PexFlags, PexPeer};
 use shoal_wire::extended::{Holepunch, Pex, donthave, upload_only};
 use shoal_wire::limits::PEX_KEPT_MAX;
-use shoal_wire::{Decoder, ExtendedHandshake, Extensions, Handshake, Message, encode};
+use shoal_wire::{
+    Decoder, ExtendedHandshake, Extensions, Handshake, Message, MetadataMessage, encode,
+};
 
 fn block() -> impl Strategy<Value = RawBlock> {
     any::<(u32, u32, u32)>().prop_map(|(index, begin, length)| RawBlock {
@@ -46,6 +49,26 @@ fn message() -> impl Strategy<Value = Message> {
         block().prop_map(Message::Reject),
         any::<u32>().prop_map(|index| Message::AllowedFast { index }),
         (any::<u8>(), payload(1000)).prop_map(|(id, payload)| Message::Extended { id, payload }),
+    ]
+}
+
+fn metadata() -> impl Strategy<Value = MetadataMessage> {
+    let size = prop_oneof![1..70_000_u32, 16_380..16_390_u32, Just(64 << 20)];
+    let data = (size, any::<prop::sample::Index>(), any::<u8>());
+    prop_oneof![
+        any::<u32>().prop_map(|piece| MetadataMessage::Request { piece }),
+        any::<u32>().prop_map(|piece| MetadataMessage::Reject { piece }),
+        data.prop_map(|(total_size, piece, byte)| {
+            let piece = piece.index(total_size.div_ceil(16 << 10) as usize);
+            let piece = u32::try_from(piece).unwrap();
+            let length = metadata_piece_length(total_size, piece).unwrap();
+            let data = Bytes::from(vec![byte; length]);
+            MetadataMessage::Data {
+                piece,
+                total_size,
+                data,
+            }
+        }),
     ]
 }
 
@@ -182,6 +205,28 @@ proptest! {
         prop_assert_eq!(upload_only::decode(&data).is_ok(), data.len() == 1);
     }
 
+    #[test]
+    fn metadata_message_reads_what_it_writes(message in metadata()) {
+        let payload = message.encode();
+        prop_assert_eq!(MetadataMessage::decode(&payload), Ok(message.clone()));
+        // One byte more or less behind a piece, and it is none.
+        if matches!(message, MetadataMessage::Data { .. }) {
+            let longer = [&payload[..], b"x"].concat();
+            prop_assert!(MetadataMessage::decode(&longer.into()).is_err());
+            prop_assert!(MetadataMessage::decode(&payload.slice(..payload.len() - 1)).is_err());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_metadata_message_or_an_error(
+        head in "d?(8:msg_typei[0-9-]{1,3}e)?(5:piecei[0-9-]{1,11}e)?(10:total_sizei[0-9]{1,9}e)?e?",
+        tail in payload(40),
+    ) {
+        shoal_wire::fuzz::ut_metadata(&[head.as_bytes(), &tail].concat());
+    }
+}
+
+proptest! {
     #[test]
     fn decode_gives_back_what_encode_took_in_any_split(
         messages in prop::collection::vec(message(), 0..20),
