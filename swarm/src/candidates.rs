@@ -340,8 +340,7 @@ impl Candidates {
 
     /// Bans a web server by its name alone: peers may be found at its address.
     pub fn ban_web(&mut self, address: SocketAddr, peer_id: PeerId) {
-        let ip = address.ip().to_canonical();
-        self.remember_ban(Ban::Name(ip, peer_id));
+        self.bans.add_name(address, peer_id);
     }
 
     /// Whether the peer is banned.

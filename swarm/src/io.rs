@@ -10,6 +10,7 @@ use bytes::Bytes;
 use shoal_metainfo::{Bitfield, Block, Geometry, InfoHash, PeerId, PieceIndex};
 use shoal_wire::{Handshake, Message};
 
+pub use crate::metadata::Progress;
 use crate::misbehaved::PeerMisbehaved;
 
 pub use crate::provenance::Sources;
@@ -54,6 +55,8 @@ pub enum Source {
         /// The pieces that are on the disk and good.
         have: Bitfield,
     },
+    /// Nothing is known but the name: the metadata is got from peers first (BEP 9).
+    Metadata,
 }
 
 /// Who named an address; the earlier, the better its word.
@@ -172,6 +175,22 @@ pub enum Input {
         /// The numbers of the blocks in it; others than the piece has are passed over.
         blocks: Vec<usize>,
     },
+    /// The exact bytes of `info`, to be served to whoever asks (BEP 9). To be told before anyone is
+    /// connected; not of a [`Source::Metadata`], which gets them itself.
+    Info {
+        /// Their SHA-1 is the info hash.
+        bytes: Bytes,
+    },
+    /// Answer to [`Output::Metadata`]: the metadata makes sense, and what is on the disk has been
+    /// checked. From now on it is as with [`Source::Verified`], and peers that are connected stay.
+    Live {
+        /// Where pieces lie.
+        geometry: Geometry,
+        /// The pieces that are on the disk and good.
+        have: Bitfield,
+        /// Blocks of unfinished pieces that are on the disk: as [`Input::Resumed`].
+        resumed: Vec<(PieceIndex, Vec<usize>)>,
+    },
     /// Writing or reading failed: ask for nothing until [`Input::DiskRecovered`].
     DiskFailed,
     /// The disk works again.
@@ -234,6 +253,12 @@ pub enum Output {
         /// Whether the digests of its blocks are wanted even when it is good.
         digests: bool,
     },
+    /// The metadata is here: `info`, byte for byte, and its SHA-1 is the info hash. Nobody has read
+    /// it yet. Answered by [`Input::Live`], once it makes sense and the disk has been checked.
+    Metadata {
+        /// The exact bytes.
+        info: Bytes,
+    },
     /// More addresses would help: let a tracker be asked as soon as it may.
     WantPeers,
     /// Something that people like to know; nothing needs doing.
@@ -262,6 +287,9 @@ pub enum CloseReason {
     Silent,
     /// It neither gives nor takes, and somebody else may.
     Useless,
+    /// What we have became known late, and is more than can be told one by one: a new connection
+    /// begins with it.
+    Afresh,
 }
 
 /// News for people and logs.
@@ -277,8 +305,8 @@ pub enum Event {
         /// Its name for itself.
         peer_id: PeerId,
         /// The best of those who named it; [`CandidateSource::Incoming`] when it dialled us, for
-        /// by then it has not told where it listens.
-        source: CandidateSource,
+        /// by then it has not told where it listens. `None`: the torrent did, it is a web seed.
+        source: Option<CandidateSource>,
     },
     /// A piece is verified and ours.
     PieceVerified {
@@ -290,19 +318,21 @@ pub enum Event {
         /// Which.
         piece: PieceIndex,
     },
-    /// The peer sent a bad block, for certain; it is not spoken to again.
+    /// The peer sent a bad block or bad metadata, for certain; it is not spoken to again.
     PeerBanned {
         /// The address it spoke from.
         address: SocketAddr,
-        /// The piece it spoiled.
-        piece: PieceIndex,
+        /// The piece it spoiled; `None`: the metadata.
+        piece: Option<PieceIndex>,
     },
+    /// Metadata came whole and was wrong; whoever lied is found out, if not at once.
+    MetadataFailed,
     /// Every piece is ours; once more after [`Input::PiecesGone`].
     Complete,
 }
 
 /// How things stand: a copy, for people and announces.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// Pieces of the torrent.
     pub pieces: u32,
@@ -332,6 +362,9 @@ pub struct Snapshot {
     pub disk_failed: bool,
     /// What each source of addresses gave, the best first; those that gave nothing too.
     pub sources: Vec<SourceSnapshot>,
+    /// How far the metadata has come; `None` as soon as it is here. Until [`Input::Live`] there are
+    /// no pieces and no bytes.
+    pub metadata: Option<Progress>,
     /// Everyone connected, by key.
     pub peers: Vec<PeerSnapshot>,
 }

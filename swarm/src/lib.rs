@@ -1,4 +1,5 @@
-//! One torrent's decisions: whom to talk to, what to ask for, whom to serve. BEP 3, 6, 10, 11, 21, 40, 54, 55.
+//! One torrent's decisions: whom to talk to, what to ask for, whom to serve. BEP 3, 6, 9, 10, 11,
+//! 21, 40, 54, 55.
 //!
 //! The brain of a client without its body: no sockets, no disk, no clock, no threads. A shell tells
 //! it facts ([`Input`]) with the time they happened, and does the deeds it names ([`Output`]):
@@ -19,7 +20,8 @@
 //! pipeline to one peer), [`choker`] (whom to serve), [`uploads`] (what we owe one peer), [`blame`]
 //! (who sent a bad block), [`spread`] (what a seed suggests), [`candidates`] (whom to dial),
 //! [`provenance`] (who named them), [`priority`] (which of them when places are scarce), [`gossip`]
-//! (what peers tell each other of peers), [`rates`] (how fast). All bounds are in [`limits`].
+//! (what peers tell each other of peers), [`metadata`] (the `info` of a magnet), [`early`] (what
+//! peers say before there is one), [`rates`] (how fast). All bounds are in [`limits`].
 //!
 //! A peer that connects to a seed is told what there is, and closed when it breaks the rules:
 //!
@@ -69,11 +71,13 @@
 pub mod blame;
 pub mod candidates;
 pub mod choker;
+pub mod early;
 mod extensions;
 pub mod gossip;
 pub mod holdings;
 pub mod io;
 pub mod limits;
+pub mod metadata;
 pub mod misbehaved;
 mod outside;
 mod peer;

@@ -295,3 +295,63 @@ pub const DISPLACE_EVERY: Duration = Duration::from_secs(10);
 
 /// A connection gives way to none for so long. Ours: time to be of use.
 pub const DISPLACED_AFTER: Duration = Duration::from_secs(60);
+
+/// Pieces of metadata asked of one peer at a time, once it gave one. Ours: 64 KiB; few enough for
+/// those that answer one by one, and metadata is seldom more than several peers give at once.
+pub const METADATA_IN_FLIGHT: usize = 4;
+
+/// A peer that was asked for a piece of metadata should have given it by now. Ours: 16 KiB on a
+/// slow line behind other things.
+pub const METADATA_REQUEST_WITHIN: Duration = Duration::from_secs(8);
+
+/// A piece of metadata that did not come for this long is asked of one more peer, when that has
+/// nothing else to do. Ours: longer than a round trip, shorter than patience.
+pub const METADATA_HEDGE_AFTER: Duration = Duration::from_secs(1);
+
+/// Peers that one piece of metadata is asked of at a time. Ours: two duplicates of 16 KiB.
+pub const METADATA_HOLDERS_MAX: usize = 3;
+
+/// A peer that did not answer, or rejected, is asked for no metadata for so long; twice as long
+/// each further time. Ours: libtorrent waits a minute after a reject; who fetches metadata itself
+/// has it in a few seconds.
+pub const METADATA_REST_FIRST: Duration = Duration::from_secs(5);
+
+/// The most of [`METADATA_REST_FIRST`]. Ours.
+pub const METADATA_REST_MAX: Duration = Duration::from_secs(300);
+
+/// Pieces of metadata that are here or were asked for, bytes of all assemblies together. Ours: the
+/// longest that is believed fits (`METADATA_SIZE_MAX` of `shoal-wire`), whatever many peers claim.
+pub const METADATA_BYTES_MAX: usize = 64 << 20;
+
+/// Assemblies of one peer each that are worked on at once. Ours: one that never ends does not hold
+/// up the others, and what is wasted has a bound.
+pub const METADATA_ASSEMBLIES_ALONE: usize = 3;
+
+/// Mixed assemblies that failed and of which is known who sent what. Ours: 60 bytes a piece.
+pub const METADATA_FAILED_KEPT: usize = 4;
+
+/// Claims of a size remembered that no connected peer makes. Ours: those with most pieces.
+pub const METADATA_CLAIMS_KEPT: usize = 16;
+
+/// Pieces of metadata that one peer may ask for before it waits for the first. Ours: a number
+/// each; the longest metadata known in the field has 900.
+pub const METADATA_OWED_MAX: usize = 1_024;
+
+/// Pieces of metadata sent to a peer at once. Ours: 256 KiB, all that most torrents have, and half
+/// of what may wait for its line.
+pub const METADATA_SERVED_BURST: u64 = 16;
+
+/// Pieces of metadata sent to a peer a second, beyond. Ours: 128 KiB/s, what a home's line takes.
+pub const METADATA_SERVED_PER_S: u64 = 8;
+
+/// Haves kept of one peer while the number of pieces is not known and it sent no bitfield; above,
+/// the connection is closed. Ours: who has more says so by a bitfield.
+pub const EARLY_HAVES_MAX: usize = 4_096;
+
+/// Bitfields kept of all peers while the number of pieces is not known, bytes. Ours: 64 of the
+/// longest; of a usual torrent all that can be connected.
+pub const EARLY_BITFIELD_BYTES_MAX: usize = 16 << 20;
+
+/// Pieces that were on the disk before the metadata came and that are told one by one; with more,
+/// connections are opened anew, so that the first message tells them. Ours: 18 KiB of haves.
+pub const HAVES_WHEN_LIVE_MAX: u32 = 2_048;

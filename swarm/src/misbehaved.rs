@@ -1,4 +1,4 @@
-//! Ways a peer breaks the protocol: its bytes were legal, its deed is not. BEP 3, 6, 11, 54.
+//! Ways a peer breaks the protocol: its bytes were legal, its deed is not. BEP 3, 6, 9, 11, 54.
 //!
 //! One of these closes the connection. What honest clients do by accident (a block that crosses
 //! our cancel, a duplicate request) is not here: it is counted, and only a flood of it is a fault.
@@ -37,6 +37,14 @@ pub enum PeerMisbehaved {
     /// `have` for a piece that does not exist. BEP 3.
     #[error("have for piece {0}, which does not exist")]
     HaveOutOfRange(u32),
+    /// A piece of metadata of another size than the peer claimed. BEP 9.
+    #[error("metadata of {found} bytes where {claimed} were claimed")]
+    MetadataSize {
+        /// As its extended handshake said.
+        claimed: u32,
+        /// As its message said.
+        found: u32,
+    },
     /// A block that we asked for with another length. BEP 3.
     #[error("block {index}:{begin} of {found} bytes where {expected} were asked for")]
     PieceLength {

@@ -10,14 +10,17 @@ use std::time::Instant;
 use shoal_metainfo::{Bitfield, PeerId, PieceIndex};
 use shoal_wire::Message;
 
+use crate::blame::Suspect;
+use crate::early::Early;
 use crate::extensions::TheirExtensions;
 use crate::gossip::Gossip;
 use crate::holdings::Holdings;
-use crate::io::Direction;
+use crate::io::{Direction, PeerKey};
 use crate::limits::{
     CONTROL_BURST, CONTROL_PER_S, HUNGRY_SHARE, IDLE_AFTER, SLOT_FRESH, SUGGESTIONS_AWAITED,
     WASTER_PAUSE, WASTER_PAUSE_MAX,
 };
+use crate::metadata::Owed;
 use crate::misbehaved::PeerMisbehaved;
 use crate::rates::{Rate, Share, TokenBucket};
 use crate::requests::Pipeline;
@@ -72,6 +75,13 @@ pub(crate) struct Peer {
     pub(crate) allowed_by_us: Vec<PieceIndex>,
     /// so many blocks of them.
     pub(crate) allowed_blocks_left: usize,
+
+    /// Bytes of metadata that it claims to have.
+    pub(crate) metadata_size: Option<u32>,
+    /// Pieces of metadata that it asked for.
+    metadata_owed: Option<Box<Owed>>,
+    /// What it said of its pieces while nobody knew which there are.
+    pub(crate) early: Box<Early>,
 
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
@@ -140,6 +150,9 @@ impl Peer {
             suggested_by_us: Vec::new(),
             allowed_by_us: Vec::new(),
             allowed_blocks_left: 0,
+            metadata_size: None,
+            metadata_owed: None,
+            early: Box::default(),
             downloaded: 0,
             uploaded: 0,
             download_rate: Rate::new(now),
@@ -160,6 +173,27 @@ impl Peer {
             unrequested_blocks: 0,
             unrequested_rejects: 0,
         }
+    }
+
+    /// As it must be known to be banned.
+    pub(crate) fn as_suspect(&self, key: PeerKey) -> Suspect {
+        Suspect {
+            peer: key,
+            address: self.address,
+            peer_id: self.peer_id,
+            is_web: self.direction == Direction::Web,
+        }
+    }
+
+    /// What it waits for of the metadata.
+    pub(crate) fn metadata_owed(&mut self, now: Instant) -> &mut Owed {
+        self.metadata_owed
+            .get_or_insert_with(|| Box::new(Owed::new(now)))
+    }
+
+    /// When it gets the next piece of the metadata.
+    pub(crate) fn metadata_ready_at(&self) -> Option<Instant> {
+        self.metadata_owed.as_ref().and_then(|owed| owed.ready_at())
     }
 
     /// Whether its slot is of no use to it: it is served and takes nothing, or it was so the last

@@ -1,4 +1,4 @@
-//! The brain of one torrent: takes facts, gives deeds. BEP 3, 6, 10, 27.
+//! The brain of one torrent: takes facts, gives deeds. BEP 3, 6, 9, 10, 27.
 //!
 //! Control flow only. What to do is decided in the parts (`picker`, `choker`, `candidates`, …) that
 //! know nothing of each other; here their answers become outputs. The same seed and the same
@@ -11,13 +11,14 @@ mod gossip;
 mod invariants;
 mod losses;
 mod messages;
+mod metadata;
 mod scarce;
 mod seeding;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -33,16 +34,24 @@ use crate::limits::{
     CHOKED_ANSWER_WITHIN, KEEP_ALIVE_AFTER, PEERS_MAX, PEERS_WANTED, SILENT_AFTER, TICK,
     WANT_PEERS_EVERY,
 };
+use crate::metadata::Fetch;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rates::{Rate, TokenBucket};
 use crate::spread::Spread;
+
+use metadata::{Phase, unknown_pieces};
 
 /// One torrent's decisions. See the crate's front page for how to drive it.
 #[derive(Debug)]
 pub struct Swarm {
     config: Config,
     peers: BTreeMap<PeerKey, Box<Peer>>,
+    phase: Phase,
+    /// The exact bytes of `info`, once they are known.
+    info: Option<Bytes>,
+    /// Peers that wait for pieces of it.
+    metadata_owed: BTreeSet<PeerKey>,
     picker: Picker,
     /// What we last told a newcomer that we have: one copy for all who came since it changed.
     told_have: Bytes,
@@ -87,11 +96,20 @@ impl Swarm {
     /// A swarm without peers. `seed` decides everything that is left to chance.
     #[must_use]
     pub fn new(mut config: Config, source: Source, seed: u64, now: Instant) -> Self {
-        let Source::Verified { geometry, have } = source;
+        let (phase, (geometry, have)) = match source {
+            Source::Verified { geometry, have } => (Phase::Live, (geometry, have)),
+            Source::Metadata => {
+                let fetch = Box::new(Fetch::new(config.info_hash));
+                (Phase::Metadata(fetch), unknown_pieces())
+            }
+        };
         config.peers_max = config.peers_max.min(PEERS_MAX);
         let mut rng = Rng::with_seed(seed);
         Self {
             peers: BTreeMap::new(),
+            phase,
+            info: None,
+            metadata_owed: BTreeSet::new(),
             picker: Picker::new(geometry, have, rng.u64(..)),
             told_have: Bytes::new(),
             blame: Blame::default(),
@@ -152,6 +170,12 @@ impl Swarm {
                 blocks,
             } => self.verified(now, piece, verdict, blocks),
             Input::Resumed { piece, blocks } => self.resumed(piece, &blocks),
+            Input::Info { bytes } => self.info = Some(bytes),
+            Input::Live {
+                geometry,
+                have,
+                resumed,
+            } => self.go_live(now, geometry, have, resumed),
             Input::DiskFailed => self.disk_failed(now),
             Input::DiskRecovered => {
                 self.disk_failed = false;
@@ -191,6 +215,7 @@ impl Swarm {
             self.download_budget
                 .ready_at(block)
                 .filter(|_| self.to_ask_from.is_some()),
+            self.metadata_ready_at(),
         ];
         times.into_iter().flatten().min()
     }
@@ -225,6 +250,7 @@ impl Swarm {
             self.ask_all(now);
         }
         self.serve(now);
+        self.serve_metadata(now);
         self.dial(now);
     }
 
@@ -235,6 +261,7 @@ impl Swarm {
         }
         self.look_outside();
         self.gossip(now);
+        self.ask_for_metadata(now);
         self.adjust_slots(now);
         self.slots_changed = true;
         self.blocks_freed = true;
@@ -257,7 +284,9 @@ impl Swarm {
             self.close(now, key, CloseReason::Silent);
             return;
         }
-        if !peer.is_useless() {
+        let may_give_metadata =
+            matches!(self.phase, Phase::Metadata(_)) && peer.metadata_size.is_some();
+        if !peer.is_useless() || may_give_metadata {
             peer.useless_since = now;
         }
         peer.judge_hunger(now);

@@ -37,11 +37,9 @@ pub const UT_HOLEPUNCH: u8 = 4;
 /// Our id for `upload_only`.
 pub const UPLOAD_ONLY: u8 = 5;
 
-/// How `ut_metadata` is called in `m`. Source: BEP 9.
-pub const UT_METADATA_NAME: &str = "ut_metadata";
-
-/// The extensions that we know besides `ut_metadata`: our id, and the name that everybody knows. BEP 10, `m`.
-pub const EXTENSIONS: [(u8, &str); 4] = [
+/// The extensions that we know: our id, and the name that everybody knows. BEP 10, `m`.
+pub const EXTENSIONS: [(u8, &str); 5] = [
+    (UT_METADATA, "ut_metadata"),
     (UT_PEX, "ut_pex"),
     (LT_DONTHAVE, "lt_donthave"),
     (UT_HOLEPUNCH, "ut_holepunch"),

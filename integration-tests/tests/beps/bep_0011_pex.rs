@@ -35,7 +35,7 @@ fn peers_that_know_one_other_find_each_other() {
     let by_pex = |peer: &TestPeer| {
         let found = |event: &Event| match event {
             Event::Swarm(SwarmEvent::PeerConnected { source, .. }) => {
-                *source == CandidateSource::Pex
+                *source == Some(CandidateSource::Pex)
             }
             _ => false,
         };

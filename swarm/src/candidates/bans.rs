@@ -34,6 +34,11 @@ impl Bans {
         }
     }
 
+    /// By its name alone.
+    pub(super) fn add_name(&mut self, address: SocketAddr, peer_id: PeerId) {
+        self.remember(Ban::Name(address.ip().to_canonical(), peer_id));
+    }
+
     /// Whether the peer is banned.
     pub(super) fn holds(&self, address: SocketAddr, peer_id: PeerId) -> bool {
         let name = Ban::Name(address.ip().to_canonical(), peer_id);

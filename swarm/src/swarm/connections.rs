@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
+use shoal_metainfo::PieceIndex;
 use shoal_wire::{Extensions, Handshake, Message, allowed_fast_set};
 
 use super::Swarm;
@@ -40,11 +41,11 @@ impl Swarm {
         let pieces = self.picker.geometry().pieces();
         let peer = Peer::new(now, address, direction, peer_id, fast, pieces);
         self.peers.insert(key, Box::new(peer));
-        let named = match direction {
-            Direction::Incoming => None,
+        let source = match direction {
+            Direction::Incoming => Some(CandidateSource::Incoming),
             Direction::Outgoing => self.candidates.sources(address).best(),
+            Direction::Web => None,
         };
-        let source = named.unwrap_or(CandidateSource::Incoming);
         self.reachable_changes += u64::from(direction == Direction::Outgoing);
         self.tell(Event::PeerConnected {
             peer: key,
@@ -97,7 +98,7 @@ impl Swarm {
         }
         let lowest = match direction {
             Direction::Incoming => self.displaced_by(now, address),
-            Direction::Outgoing => None,
+            Direction::Outgoing | Direction::Web => None,
         };
         let key = lowest.ok_or(CloseReason::Full)?;
         self.close(now, key, CloseReason::Displaced);
@@ -214,6 +215,7 @@ impl Swarm {
         let Some(peer) = self.peers.remove(&key) else {
             return;
         };
+        self.metadata_peer_left(key);
         if let Some(spread) = &mut self.spread {
             spread.take_back(key);
         }
@@ -244,7 +246,7 @@ impl Swarm {
     }
 
     /// Never speaks to the guilty again.
-    pub(super) fn ban(&mut self, now: Instant, guilty: Suspect, piece: shoal_metainfo::PieceIndex) {
+    pub(super) fn ban(&mut self, now: Instant, guilty: Suspect, piece: Option<PieceIndex>) {
         let known = self.candidates.is_banned(guilty.address, guilty.peer_id);
         match guilty.is_web {
             true => self.candidates.ban_web(guilty.address, guilty.peer_id),

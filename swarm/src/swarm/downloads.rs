@@ -7,8 +7,7 @@ use shoal_metainfo::{BLOCK_LENGTH, Block, PieceIndex};
 use shoal_wire::Message;
 
 use super::Swarm;
-use crate::blame::Suspect;
-use crate::io::{CloseReason, Digest, Direction, Event, Output, PeerKey, Verdict};
+use crate::io::{CloseReason, Digest, Event, Output, PeerKey, Verdict};
 use crate::limits::{ENDGAME_BLOCKS, REJECT_PAUSE, UNREQUESTED_BLOCKS_MAX};
 use crate::misbehaved::PeerMisbehaved;
 use crate::picker::Arrival;
@@ -170,12 +169,7 @@ impl Swarm {
         peer.download_rate.add(now, bytes);
         self.downloaded += bytes;
         self.download_rate.add(now, bytes);
-        let sender = Suspect {
-            peer: key,
-            address: peer.address,
-            peer_id: peer.peer_id,
-            is_web: peer.direction == Direction::Web,
-        };
+        let sender = peer.as_suspect(key);
         if self.disk_failed {
             self.wasted += bytes;
             return Ok(());
@@ -324,7 +318,7 @@ impl Swarm {
             self.update_interest(now, key);
         }
         for guilty in self.blame.good(piece, digests) {
-            self.ban(now, guilty, piece);
+            self.ban(now, guilty, Some(piece));
         }
         if self.is_complete() {
             self.tell(Event::Complete);
@@ -343,7 +337,7 @@ impl Swarm {
         let suspects = self.blame.suspects(piece);
         self.picker.failed(piece, suspects);
         if let Some(guilty) = guilty {
-            self.ban(now, guilty, piece);
+            self.ban(now, guilty, Some(piece));
         }
         self.blocks_freed = true;
     }

@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use shoal_wire::Message;
 use shoal_wire::extended::{
-    EXTENSIONS, ExtendedHandshake, HANDSHAKE_ID, LT_DONTHAVE, UPLOAD_ONLY, UT_HOLEPUNCH, UT_PEX,
+    EXTENSIONS, ExtendedHandshake, HANDSHAKE_ID, LT_DONTHAVE, UPLOAD_ONLY, UT_HOLEPUNCH,
+    UT_METADATA, UT_PEX,
 };
 
 use super::Swarm;
@@ -23,6 +24,9 @@ impl Swarm {
         id: u8,
         payload: &Bytes,
     ) -> Result<(), PeerMisbehaved> {
+        if id == UT_METADATA {
+            return self.ut_metadata(now, key, payload);
+        }
         self.charge(now, key)?;
         match id {
             HANDSHAKE_ID => self.extended_handshake_came(now, key, payload),
@@ -53,6 +57,7 @@ impl Swarm {
         if let Some(port) = told.port {
             self.listens_at(now, key, port);
         }
+        self.offers_metadata(now, key, &told);
     }
 
     /// Says what we are and take, as soon as a peer is here that understands it.
@@ -67,6 +72,7 @@ impl Swarm {
             version: Some(concat!("Shoal ", env!("CARGO_PKG_VERSION")).to_owned()),
             your_ip: Some(ip.to_canonical()),
             reqq: u32::try_from(REQUESTS_QUEUED_MAX).ok(),
+            metadata_size: self.metadata_size(),
             upload_only: self.is_complete().then_some(true),
             ..ExtendedHandshake::default()
         };

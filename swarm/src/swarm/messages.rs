@@ -56,6 +56,9 @@ impl Swarm {
         key: PeerKey,
         message: Message,
     ) -> Result<(), PeerMisbehaved> {
+        if !self.is_live() {
+            return self.early(now, key, message);
+        }
         match message {
             Message::KeepAlive | Message::Port(_) => self.charge(now, key),
             Message::Choke => self.choked(now, key),
@@ -115,7 +118,7 @@ impl Swarm {
         self.peer(key).charge(now, PeerMisbehaved::ControlFlood)
     }
 
-    fn choked(&mut self, now: Instant, key: PeerKey) -> Result<(), PeerMisbehaved> {
+    pub(super) fn choked(&mut self, now: Instant, key: PeerKey) -> Result<(), PeerMisbehaved> {
         let peer = self.peer(key);
         if !peer.peer_chokes {
             peer.peer_chokes = true;
@@ -131,7 +134,7 @@ impl Swarm {
         self.charge(now, key)
     }
 
-    fn unchoked(&mut self, now: Instant, key: PeerKey) -> Result<(), PeerMisbehaved> {
+    pub(super) fn unchoked(&mut self, now: Instant, key: PeerKey) -> Result<(), PeerMisbehaved> {
         let peer = self.peer(key);
         if peer.peer_chokes {
             peer.peer_chokes = false;
@@ -140,7 +143,7 @@ impl Swarm {
         self.charge(now, key)
     }
 
-    fn interested(
+    pub(super) fn interested(
         &mut self,
         now: Instant,
         key: PeerKey,
@@ -246,7 +249,11 @@ impl Swarm {
         self.charge(now, key)
     }
 
-    fn reject_counted(&mut self, key: PeerKey, rejected: Rejected) -> Result<(), PeerMisbehaved> {
+    pub(super) fn reject_counted(
+        &mut self,
+        key: PeerKey,
+        rejected: Rejected,
+    ) -> Result<(), PeerMisbehaved> {
         if rejected == Rejected::Never {
             let peer = self.peer(key);
             peer.unrequested_rejects += 1;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Swarm;
+use super::metadata::Phase;
 use crate::io::{
     CandidateSource, Direction, PeerKey, PeerSnapshot, Snapshot, SourceSnapshot, Sources,
 };
@@ -15,13 +16,16 @@ impl Swarm {
         let geometry = self.picker.geometry();
         let have = self.have();
         let download_bytes_per_s = self.download_rate.per_second(now);
-        let bytes_total = geometry.total();
         let bytes_have = self.bytes_have();
-        let left = bytes_total - bytes_have;
+        let left = geometry.total() - bytes_have;
         let eta = (left > 0 && download_bytes_per_s > 0)
             .then(|| Duration::from_secs(left.div_ceil(download_bytes_per_s)));
+        let (pieces, bytes_total) = match self.is_live() {
+            true => (geometry.pieces(), geometry.total()),
+            false => (0, 0),
+        };
         Snapshot {
-            pieces: geometry.pieces(),
+            pieces,
             pieces_have: have.count(),
             bytes_total,
             bytes_have,
@@ -34,6 +38,10 @@ impl Swarm {
             candidates: self.candidates.waiting(),
             banned: self.candidates.banned(),
             disk_failed: self.disk_failed,
+            metadata: match &self.phase {
+                Phase::Metadata(fetch) => Some(fetch.progress()),
+                Phase::Checking | Phase::Live => None,
+            },
             peers: self
                 .peers
                 .iter()
@@ -63,7 +71,7 @@ impl Swarm {
         let named = named.unwrap_or_default();
         match peer.direction {
             Direction::Incoming => named.and(CandidateSource::Incoming.into()),
-            Direction::Outgoing => named,
+            Direction::Outgoing | Direction::Web => named,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod gossip;
 mod losses;
+mod metadata;
 mod misbehaviour;
 mod operations;
 mod rules;
@@ -331,6 +332,7 @@ impl World {
             }
             Output::Verify { piece, digests } => self.verify(node, piece, digests),
             Output::WantPeers | Output::Event(_) => {}
+            Output::Metadata { .. } => panic!("everybody here knows the torrent"),
         }
     }
 

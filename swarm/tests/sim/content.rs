@@ -4,8 +4,12 @@
 //! virtual payload cost a few kilobytes.
 
 use bytes::Bytes;
-use shoal_metainfo::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
+use shoal_hashing::sha1;
+use shoal_metainfo::{BLOCK_LENGTH, Block, Geometry, InfoHash, PieceIndex};
+use shoal_simulation::Rng;
 use shoal_swarm::io::Digest;
+
+const INFO_HASH: InfoHash = InfoHash(*b"a torrent of the sim");
 
 /// What a block holds, as far as the simulation can tell it apart.
 pub(crate) type ContentId = u64;
@@ -13,6 +17,9 @@ pub(crate) type ContentId = u64;
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     pub(crate) geometry: Geometry,
+    pub(crate) info_hash: InfoHash,
+    /// What peers get of a magnet; where nobody has one, it does not matter.
+    pub(crate) info: Bytes,
     blocks_a_piece: u64,
     /// `0, 1, 2, …` as `u64`, and enough behind the last for one block.
     sea: Bytes,
@@ -28,8 +35,21 @@ impl Content {
         let numbers = 0..2 * blocks + u64::from(BLOCK_LENGTH) / 8;
         Self {
             geometry,
+            info_hash: INFO_HASH,
+            info: Bytes::new(),
             blocks_a_piece: blocks_a_piece.into(),
             sea: numbers.flat_map(u64::to_be_bytes).collect(),
+        }
+    }
+
+    /// The same with metadata of so many bytes.
+    pub(crate) fn with_info(self, bytes: u64, seed: u64) -> Self {
+        let mut info = vec![0; usize::try_from(bytes).expect("short")];
+        Rng::new(seed).fork("info").fill(&mut info);
+        Self {
+            info_hash: InfoHash(sha1(&info)),
+            info: info.into(),
+            ..self
         }
     }
 

@@ -12,6 +12,7 @@
 //! | S4 | never more requests out than the peer takes |
 //! | S5 | nothing is served that we lack, or that was not asked for, or to a choked peer |
 //! | S6 | no honest peer is banned |
+//! | M1 | metadata that is taken for true is true |
 //! | L1 | once nothing breaks any more, everybody is complete in time |
 //! | D1 | the same seed is the same run |
 //! | F1 | every kind of fault struck |
@@ -21,6 +22,7 @@
 mod adversary;
 mod content;
 mod disk;
+mod liar;
 mod node;
 mod outcome;
 mod plan;
@@ -38,5 +40,6 @@ mod efficiency;
 mod fluid;
 mod gossip;
 mod hostile;
+mod magnets;
 mod operations;
 mod poison;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use shoal_metainfo::{Bitfield, InfoHash, PeerId, PieceIndex};
 use shoal_simulation::{End, HostId, Rng};
-use shoal_swarm::{Config, PeerKey, Source, Swarm};
+use shoal_swarm::{Config, Input, PeerKey, Source, Swarm};
 use shoal_wire::{Extensions, Handshake};
 
 use crate::content::Content;
@@ -14,11 +14,10 @@ use crate::disk::Disk;
 use crate::plan::{NodePlan, Role};
 use crate::watch::Watch;
 
-pub(crate) const INFO_HASH: InfoHash = InfoHash(*b"a torrent of the sim");
-
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) plan: NodePlan,
+    info_hash: InfoHash,
     pub(crate) host: HostId,
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -68,6 +67,11 @@ pub(crate) struct Record {
     pub(crate) wasted: u64,
     pub(crate) pieces_failed: u64,
     pub(crate) choke_changes: u64,
+    /// Of a magnet: metadata that was taken for true, and that was found to be wrong.
+    pub(crate) metadata_found: u64,
+    pub(crate) metadata_failed: u64,
+    /// Of a liar: requests for metadata that it answered, or left unanswered.
+    pub(crate) lies: u64,
 }
 
 /// A connection whose handshakes are under way.
@@ -89,6 +93,8 @@ pub(crate) struct Link {
     pub(crate) other: usize,
     /// Messages on their way to the line; of blocks the bytes.
     pub(crate) outbox: VecDeque<Option<u32>>,
+    /// How the other numbers `ut_metadata`.
+    pub(crate) ut_metadata: Option<u8>,
     /// The brain closed it.
     pub(crate) closing: bool,
     pub(crate) watch: Watch,
@@ -99,6 +105,7 @@ impl Node {
         let number = u32::try_from(host.index()).expect("few nodes");
         let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)) + number * 256);
         Self {
+            info_hash: content.info_hash,
             disk: Disk::new(content, &plan.have, plan.disk),
             have: plan.have.clone(),
             host,
@@ -138,7 +145,7 @@ impl Node {
             return;
         }
         let config = Config {
-            info_hash: INFO_HASH,
+            info_hash: content.info_hash,
             peer_id: self.name,
             listen_port: Some(self.address.port()),
             peers_max: 50,
@@ -152,7 +159,17 @@ impl Node {
             geometry: content.geometry,
             have: self.have.clone(),
         };
-        self.brain = Some(Swarm::new(config, source, rng.below(u64::MAX), now));
+        let seed = rng.below(u64::MAX);
+        if self.plan.magnet {
+            self.brain = Some(Swarm::new(config, Source::Metadata, seed, now));
+            return;
+        }
+        let mut brain = Swarm::new(config, source, seed, now);
+        if !content.info.is_empty() {
+            let bytes = content.info.clone();
+            brain.handle(now, Input::Info { bytes });
+        }
+        self.brain = Some(brain);
     }
 
     pub(crate) fn crash(&mut self, now: Instant) {
@@ -183,7 +200,7 @@ impl Node {
             } else {
                 Extensions::OURS
             },
-            info_hash: INFO_HASH,
+            info_hash: self.info_hash,
             peer_id: self.name,
         }
     }

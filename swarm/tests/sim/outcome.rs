@@ -32,7 +32,10 @@ impl Outcome {
         for (number, node) in world.nodes.iter().enumerate() {
             if let Some(brain) = &node.brain {
                 brain.check_invariants();
-                assert_eq!(brain.have(), &node.have, "node {number} lost count");
+                // Restarted a moment ago, a magnet does not know what it has.
+                if brain.is_live() {
+                    assert_eq!(brain.have(), &node.have, "node {number} lost count");
+                }
             }
             for piece in world
                 .content

@@ -9,6 +9,7 @@ use shoal_simulation::{HostConfig, LinkConfig, Rng};
 use crate::adversary::Trick;
 use crate::content::Content;
 use crate::disk::DiskSpeed;
+use crate::liar::Lie;
 use crate::weather::Fault;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ pub(crate) struct NodePlan {
     pub(crate) firewalled: bool,
     /// Knows no tracker, but this node.
     pub(crate) introduced_by: Option<usize>,
+    /// Begins with the torrent's name alone, in each life.
+    pub(crate) magnet: bool,
     /// Speaks BEP 3 alone.
     pub(crate) plain: bool,
     /// Tells this as its `reqq` in place of the brain's.
@@ -55,6 +58,8 @@ pub(crate) enum Role {
     Honest,
     /// Spoils each block that it serves with this probability.
     Poisoner(f64),
+    /// Lies about metadata.
+    Liar(Lie),
     Adversary(Trick),
 }
 
@@ -95,6 +100,7 @@ impl Plan {
             joins_at: Duration::ZERO,
             firewalled: false,
             introduced_by: None,
+            magnet: false,
             plain: false,
             reqq: None,
             disk: DiskSpeed::FAST,

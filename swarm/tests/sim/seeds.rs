@@ -18,7 +18,9 @@ pub(crate) enum Scenario {
     Adversaries = 2,
     Operations = 3,
     Efficiency = 4,
-    Gossip = 5,
+    Magnets = 5,
+    Liars = 6,
+    Gossip = 7,
 }
 
 /// Seeds of churn in the normal test run.

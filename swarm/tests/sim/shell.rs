@@ -13,6 +13,7 @@ use shoal_wire::extended::{ExtendedHandshake, HANDSHAKE_ID};
 use shoal_wire::{Extensions, HANDSHAKE_LENGTH, Handshake, Message, encode};
 
 use crate::content::id_of;
+use crate::liar::{Lie, number_told, piece_asked};
 use crate::node::{Greeting, Link};
 use crate::plan::{MIB, Role};
 use crate::watch::Watch;
@@ -106,6 +107,7 @@ impl World {
                 self.net
                     .schedule_at(at, Timer::Checked { node: number, life });
             }
+            Output::Metadata { info } => self.metadata_found(number, &info),
             Output::WantPeers => self.plan_announce(number, self.net.now()),
             Output::Event(event) => self.news(number, event),
         }
@@ -149,6 +151,7 @@ impl World {
                 self.nodes[number].banned.insert(whom);
                 self.say(|| format!("node {number} bans node {whom}"));
             }
+            Event::MetadataFailed => node.record.metadata_failed += 1,
             Event::Complete => {
                 assert!(node.have.is_full(), "complete without all pieces");
                 node.record.complete_at = Some(self.net.now());
@@ -239,7 +242,13 @@ impl World {
             if let Message::Piece { data, .. } = message {
                 node.record.received += data.len() as u64;
             }
+            link.ut_metadata = number_told(message).or(link.ut_metadata);
             link.watch.hears(message);
+        }
+        if let Role::Liar(lie) = node.plan.role {
+            let asked: Vec<_> = batch.iter().filter_map(piece_asked).collect();
+            batch.retain(|message| piece_asked(message).is_none());
+            self.lie(number, peer, lie, &asked);
         }
         let input = Input::Received {
             peer,
@@ -263,6 +272,7 @@ impl World {
             end,
             other: greeting.other,
             outbox: greeting.outbox,
+            ut_metadata: None,
             closing: false,
             watch: Watch::new(handshake.extensions.fast()),
         };
@@ -318,7 +328,44 @@ impl World {
             }
             _ => {}
         }
+        if let Role::Liar(lie) = node.plan.role {
+            message = lie.boasts(message, &self.content.info);
+        }
         self.put(number, peer, message, None);
+    }
+
+    /// The metadata is there: M1. It goes on when the disk has been looked at.
+    fn metadata_found(&mut self, number: usize, info: &[u8]) {
+        assert!(
+            info == self.content.info,
+            "M1: node {number} believes a lie"
+        );
+        self.say(|| format!("node {number} has the metadata"));
+        let node = &mut self.nodes[number];
+        node.record.metadata_found += 1;
+        let (life, checks) = (node.life, node.disk.speed.verify);
+        self.later(checks, Timer::Known { node: number, life });
+    }
+
+    pub(crate) fn known(&mut self, number: usize) {
+        let live = Input::Live {
+            geometry: self.content.geometry,
+            have: self.nodes[number].have.clone(),
+            resumed: Vec::new(),
+        };
+        self.feed(number, live);
+    }
+
+    /// A liar's answers to requests for metadata.
+    fn lie(&mut self, number: usize, peer: PeerKey, lie: Lie, asked: &[u32]) {
+        for &piece in asked {
+            self.nodes[number].record.lies += 1;
+            let answer = lie.answers(piece, &self.content.info, &mut self.weather.rng);
+            let id = self.nodes[number].links[&peer].ut_metadata;
+            if let (Some(answer), Some(id)) = (answer, id) {
+                self.put(number, peer, answer.message(id), None);
+            }
+        }
     }
 
     fn serve(&mut self, number: usize, peer: PeerKey, block: Block) {

@@ -62,6 +62,11 @@ pub(crate) enum Timer {
         end: End,
     },
     Heal,
+    /// The disk has been checked, now that it is known for what.
+    Known {
+        node: usize,
+        life: u64,
+    },
     LimitsLifted {
         node: usize,
         life: u64,
@@ -251,6 +256,7 @@ impl World {
             Timer::DiskMended { node, life } if self.lives(node, life) => self.disk_mended(node),
             Timer::HandshakeLate { node, end } => self.handshake_late(node, end),
             Timer::Heal => self.net.heal(),
+            Timer::Known { node, life } if self.lives(node, life) => self.known(node),
             Timer::LimitsLifted { node, life } if self.lives(node, life) => {
                 self.set_limits(node, self.nodes[node].plan.upload_limit, None);
             }

@@ -379,7 +379,7 @@ impl View {
                 ..
             } => {
                 let client = peer_id.client_name();
-                let source = name_of(*source);
+                let source = source.map_or("torrent", name_of);
                 tracing::info!(%address, client, source, "peer connected");
                 self.emit(|| Told::PeerConnected {
                     address: address.to_string(),
@@ -394,9 +394,15 @@ impl View {
                 tracing::info!(%piece, "piece failed its hash; it is fetched again");
                 Ok(())
             }
-            SwarmEvent::PeerBanned { address, piece } => self.warn(&format!(
-                "{address} sent bad data for piece {piece}; it is not spoken to again"
-            )),
+            SwarmEvent::PeerBanned { address, piece } => {
+                let what = match piece {
+                    Some(piece) => format!("data for piece {piece}"),
+                    None => "metadata".to_owned(),
+                };
+                self.warn(&format!(
+                    "{address} sent bad {what}; it is not spoken to again"
+                ))
+            }
             _ => Ok(()),
         }
     }

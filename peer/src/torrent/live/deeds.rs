@@ -43,6 +43,8 @@ impl Live {
             Output::Verify { piece, digests } => {
                 self.jobs[self.shared.disk.writer_of(piece)].push(Job::Verify { piece, digests });
             }
+            // Every torrent begins with its metadata.
+            Output::Metadata { .. } => {}
             Output::WantPeers => self.tell_trackers(now, TrackerInput::WantPeers),
             Output::Event(SwarmEvent::Complete) => {
                 self.board.post(Event::Complete);

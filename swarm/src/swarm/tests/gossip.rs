@@ -203,7 +203,7 @@ fn address_told_by_a_peer_is_dialled_and_its_source_is_told() {
         peer: PeerKey(2),
         address: address(20),
         peer_id: PeerId([20; 20]),
-        source: CandidateSource::Pex,
+        source: Some(CandidateSource::Pex),
     };
     assert!(events(&outputs).contains(&expect), "{outputs:?}");
 }
@@ -223,7 +223,7 @@ fn private_torrent_neither_tells_nor_hears() {
             _ => None,
         });
     let offered: Vec<_> = hello.unwrap().extensions.into_keys().collect();
-    assert_eq!(offered, ["lt_donthave", "upload_only"]);
+    assert_eq!(offered, ["lt_donthave", "upload_only", "ut_metadata"]);
     stage.say([all_extensions(11)]);
     acquainted(&mut stage, [2]);
     let connect = holepunch(Holepunch::Connect(address(20)));

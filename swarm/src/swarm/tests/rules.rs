@@ -574,7 +574,7 @@ fn banned_peer_is_not_let_in_again() {
     assert_eq!(closed(&outputs), [(KEY, CloseReason::Banned)]);
     let ban = Event::PeerBanned {
         address: address(2),
-        piece: spoiled,
+        piece: Some(spoiled),
     };
     assert!(events(&outputs).contains(&ban));
     let outputs = stage.connect(OTHER, 2, Extensions::OURS);
