@@ -1,17 +1,19 @@
 //! Magnet links: a torrent named by its hash, with hints where to find it. BEP 9 "magnet URI
-//! format", BEP 53 is ignored.
+//! format", BEP 53 "select only".
 //!
 //! Reads what is in use (hash in hex or base32, numbered keys, `&amp;` from web pages) and writes
 //! one form. Knows nothing of the content: that is fetched from peers.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::error::TorrentError;
 use crate::id::InfoHash;
 use crate::limits::{
-    MAGNET_BYTES_MAX, MAGNET_PEERS_MAX, TEXT_BYTES_MAX, TRACKERS_MAX, WEB_SEEDS_MAX,
+    FILES_MAX, MAGNET_BYTES_MAX, MAGNET_PEERS_MAX, TEXT_BYTES_MAX, TRACKERS_MAX, WEB_SEEDS_MAX,
 };
 use crate::text::{cut, is_deceptive, quote};
 use crate::torrent::{Torrent, Urls};
@@ -40,6 +42,9 @@ pub struct Magnet {
     pub web_seeds: Vec<String>,
     /// `x.pe`: peers as `host:port`, the host a name, an IPv4 address, or an IPv6 one in brackets.
     pub peers: Vec<String>,
+    /// `so`: the numbers of the files that are wanted, from zero, ascending and apart; empty: all
+    /// of them. Source: BEP 53.
+    pub select: Vec<RangeInclusive<u32>>,
 }
 
 /// Why text is no magnet link that we can use.
@@ -93,7 +98,27 @@ impl Magnet {
             trackers: Vec::new(),
             web_seeds: Vec::new(),
             peers: Vec::new(),
+            select: Vec::new(),
         }
+    }
+
+    /// Its trackers, each a tier of its own: the first that answers is used.
+    #[must_use]
+    pub fn tiers(&self) -> Vec<Vec<String>> {
+        self.trackers.iter().map(|url| vec![url.clone()]).collect()
+    }
+
+    /// The torrent that it names, once its `info` is here: with the trackers and the web seeds of
+    /// the link. That the bytes are those that the link names is the caller's to know.
+    ///
+    /// # Errors
+    /// [`TorrentError`], as of any .torrent.
+    pub fn torrent(&self, info: &[u8]) -> Result<Torrent, TorrentError> {
+        Ok(Torrent {
+            tiers: self.tiers(),
+            web_seeds: self.web_seeds.clone(),
+            ..Torrent::from_info(info)?
+        })
     }
 
     /// The link to a torrent, with its trackers and web seeds.
@@ -127,6 +152,13 @@ impl fmt::Display for Magnet {
         }
         for peer in &self.peers {
             write!(f, "&x.pe={}", utf8_percent_encode(peer, ESCAPED_PEER))?;
+        }
+        for (nth, files) in self.select.iter().enumerate() {
+            f.write_str(if nth == 0 { "&so=" } else { "," })?;
+            match files.start() == files.end() {
+                true => write!(f, "{}", files.start())?,
+                false => write!(f, "{}-{}", files.start(), files.end())?,
+            }
         }
         Ok(())
     }
@@ -195,6 +227,7 @@ impl Reader {
             "xl" => self.magnet.length = value.parse().ok(),
             "tr" => self.magnet.trackers.extend(self.trackers.keep(&bytes())),
             "ws" => self.magnet.web_seeds.extend(self.web_seeds.keep(&bytes())),
+            "so" if self.magnet.select.is_empty() => self.magnet.select = selection(&bytes()),
             "x.pe" if is_peer(&bytes()) => self.magnet.peers.extend(self.peers.keep(&bytes())),
             _ => {}
         }
@@ -263,6 +296,31 @@ fn from_base32(digits: &str) -> Option<InfoHash> {
     Some(InfoHash(bytes))
 }
 
+/// `0,2,6-8` as ranges that ascend and do not touch; what makes no sense is left out.
+fn selection(list: &[u8]) -> Vec<RangeInclusive<u32>> {
+    let last = u32::try_from(FILES_MAX).map_or(u32::MAX, |files| files - 1);
+    let number = |text: &str| text.parse().ok().filter(|&number: &u32| number <= last);
+    let items = str::from_utf8(list).unwrap_or_default().split(',');
+    let mut ranges: Vec<_> = items
+        .filter_map(|item| {
+            let (first, last) = item.split_once('-').unwrap_or((item, item));
+            Some((number(first)?, number(last)?))
+        })
+        .filter(|(first, last)| first <= last)
+        .collect();
+    ranges.sort_unstable();
+    let mut apart: Vec<RangeInclusive<u32>> = Vec::new();
+    for (first, last) in ranges {
+        match apart.last_mut() {
+            Some(before) if first <= before.end() + 1 => {
+                *before = *before.start()..=last.max(*before.end());
+            }
+            _ => apart.push(first..=last),
+        }
+    }
+    apart
+}
+
 /// Whether it is `host:port` with a port above zero.
 fn is_peer(peer: &[u8]) -> bool {
     let Ok(peer) = str::from_utf8(peer) else {
@@ -321,7 +379,7 @@ mod tests {
         let link = format!(
             "magnet:?tr.1=http%3A%2F%2Fa%2Fannounce&x.pe=1.2.3.4%3A5&ws=http://w/\
              &dn=a+b%20c%2Bd&xt=urn:btih:{HEX}&amp;tr=udp://b:1&tr=udp://b:1\
-             &xl=12&x.pe=[::1]:6&so=1"
+             &xl=12&x.pe=[::1]:6&so=4,0,2-3,9,x,7-6,3-4"
         );
         let expected = Magnet {
             name: Some("a b c+d".to_owned()),
@@ -329,6 +387,7 @@ mod tests {
             trackers: vec!["http://a/announce".to_owned(), "udp://b:1".to_owned()],
             web_seeds: vec!["http://w/".to_owned()],
             peers: vec!["1.2.3.4:5".to_owned(), "[::1]:6".to_owned()],
+            select: vec![0..=0, 2..=4, 9..=9],
             ..bare()
         };
         check(&link, Ok(expected));
@@ -373,6 +432,28 @@ mod tests {
     }
 
     #[test]
+    fn torrent_of_a_magnet_is_the_info_with_the_trackers_of_the_link() {
+        let info = b"d6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
+        let magnet = Magnet {
+            trackers: vec!["http://a/".to_owned(), "http://b/".to_owned()],
+            web_seeds: vec!["http://w/".to_owned()],
+            ..bare()
+        };
+        let torrent = magnet.torrent(info).unwrap();
+        assert_eq!(torrent.info_bytes(), info);
+        assert_eq!(torrent.tiers, [["http://a/"], ["http://b/"]]);
+        let draft = crate::create::Draft {
+            tiers: torrent.tiers.clone(),
+            web_seeds: torrent.web_seeds.clone(),
+            ..crate::create::Draft::default()
+        };
+        let again = Torrent::parse(&draft.encode_around(torrent.info_bytes())).unwrap();
+        assert_eq!(again, torrent);
+        let behind = [&info[..], b"x"].concat();
+        assert!(magnet.torrent(&behind).is_err() && magnet.torrent(b"").is_err());
+    }
+
+    #[test]
     fn malformed_hints_are_ignored() {
         for hint in [
             "xl=-1",
@@ -389,6 +470,8 @@ mod tests {
             "x.pe=::1:80",
             "x.pe=[a]:1",
             "x.pe=a%20b:1",
+            "so=",
+            "so=a,-1,3-,4294967296,400000",
             "dn",
             "=",
             "&",
@@ -420,6 +503,7 @@ mod tests {
             trackers in prop::collection::btree_set("[a-z]{1,5}://[ -~é]{1,20}[!-~]", 0..4),
             web_seeds in prop::collection::btree_set("[a-z]{1,5}://[!-~]{1,20}", 0..4),
             peers in prop::collection::btree_set("([a-z]{1,9}|\\[::[1-9]\\]):[1-9][0-9]{2}", 0..4),
+            select in prop::collection::btree_set((0..1000_u32, 0..5_u32), 0..4),
         ) -> Magnet {
             Magnet {
                 info_hash: InfoHash(hash),
@@ -428,6 +512,14 @@ mod tests {
                 trackers: trackers.into_iter().collect(),
                 web_seeds: web_seeds.into_iter().collect(),
                 peers: peers.into_iter().collect(),
+                select: selection(
+                    select
+                        .iter()
+                        .map(|(first, more)| format!("{first}-{}", first + more))
+                        .collect::<Vec<_>>()
+                        .join(",")
+                        .as_bytes(),
+                ),
             }
         }
     }

@@ -91,6 +91,26 @@ impl Torrent {
         })
     }
 
+    /// From the exact bytes of `info` alone, as BEP 9 peers send them: no trackers, no web seeds.
+    /// [`Self::info_hash`] is of these bytes, whatever they were asked for as.
+    ///
+    /// # Errors
+    /// [`TorrentError`]; bytes behind the dictionary are one.
+    pub fn from_info(bytes: &[u8]) -> Result<Self, TorrentError> {
+        let info = Info::parse(bytes)?;
+        Ok(Self {
+            info_hash: InfoHash(sha1(bytes)),
+            info,
+            tiers: Vec::new(),
+            web_seeds: Vec::new(),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+            encoding: None,
+            flaws: Vec::new(),
+        })
+    }
+
     /// The exact bytes of `info`, as BEP 9 serves them.
     #[must_use]
     pub fn info_bytes(&self) -> &[u8] {

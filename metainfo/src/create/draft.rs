@@ -40,7 +40,18 @@ impl Draft {
     /// When the hashes are not of this plan.
     #[must_use]
     pub fn encode(&self, plan: &Plan, hashes: &Hashes) -> Vec<u8> {
-        let mut entries = vec![("info", self.info(plan, hashes))];
+        self.around(self.info(plan, hashes))
+    }
+
+    /// The bytes of a .torrent around an `info` that is there already and stays as it is, byte for
+    /// byte; what of the draft would be part of it is left out.
+    #[must_use]
+    pub fn encode_around(&self, info: &[u8]) -> Vec<u8> {
+        self.around(Value::Raw(info.into()))
+    }
+
+    fn around(&self, info: Value<'_>) -> Vec<u8> {
+        let mut entries = vec![("info", info)];
         let tiers: Vec<&Vec<String>> = self.tiers.iter().filter(|t| !t.is_empty()).collect();
         if let Some(first) = tiers.first() {
             entries.push(("announce", Value::from(first[0].as_str())));
