@@ -54,10 +54,10 @@ pub(crate) enum Command {
     Create(Create),
     /// Runs a tracker: tells clients of each other
     Tracker(Tracker),
-    /// Downloads what a .torrent names, then seeds it until Ctrl+C
+    /// Downloads what a .torrent or a magnet link names, then seeds it until Ctrl+C
     #[structopt(visible_alias = "get")]
     Client(Client),
-    /// Shows what a .torrent holds
+    /// Shows what a .torrent holds, or a magnet link
     Show(Show),
     /// Checks the files on disk against a .torrent
     Verify(Verify),
@@ -90,7 +90,8 @@ impl Command {
             Self::Client(args) => args.verbose,
             Self::Verify(args) => args.verbose,
             Self::Demo(args) => args.verbose,
-            Self::Show(_) | Self::Magnet(_) | Self::Completions(_) => 0,
+            Self::Show(args) => args.verbose,
+            Self::Magnet(_) | Self::Completions(_) => 0,
         }
     }
 }
@@ -206,6 +207,7 @@ EXAMPLES:
     shoal client holiday.mkv.torrent                      into the current folder, port 6881
     shoal get holiday.mkv.torrent 0 --exit-when-complete  any free port, ends when it is whole
     shoal client a.torrent --dir /srv --max-upload 2MiB/s
+    shoal client 'magnet:?xt=urn:btih:...&tr=...'         quoted: & means something to a shell
 
 What is in the folder already is checked and kept. What was checked is remembered: the next start
 checks only what others have changed. One client a folder. Ctrl+C stops: the trackers are told,
@@ -215,7 +217,7 @@ everything is written. A second Ctrl+C ends at once.";
 #[derive(Debug, StructOpt)]
 #[structopt(after_help = CLIENT_EXAMPLES)]
 pub(crate) struct Client {
-    /// The .torrent file
+    /// The .torrent file, or a magnet link
     #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
     /// The port that peers reach us at, up to 65535; 0 for any free one
@@ -268,12 +270,51 @@ pub(crate) struct Client {
     pub(crate) verbose: u8,
 }
 
+const SHOW_EXAMPLES: &str = "\
+EXAMPLES:
+    shoal show holiday.mkv.torrent
+    shoal show 'magnet:?xt=urn:btih:...'                          what the link says
+    shoal show 'magnet:?xt=urn:btih:...' --fetch -o holiday.torrent   asks peers, saves the .torrent
+
+--fetch waits until a peer gives the metadata; Ctrl+C ends it. It touches no files of the content.";
+
 /// `shoal show`.
 #[derive(Debug, StructOpt)]
+#[structopt(after_help = SHOW_EXAMPLES)]
 pub(crate) struct Show {
-    /// The .torrent file
+    /// The .torrent file, or a magnet link
     #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
+    /// Of a magnet link: gets the metadata from peers and shows that
+    #[structopt(long)]
+    pub(crate) fetch: bool,
+    /// With --fetch: asks this peer too, ADDRESS:PORT or NAME:PORT; repeat for several
+    #[structopt(
+        long = "peer",
+        value_name = "ADDR",
+        number_of_values = 1,
+        requires = "fetch"
+    )]
+    pub(crate) peers: Vec<String>,
+    /// With --fetch: asks no tracker
+    #[structopt(long, requires = "fetch")]
+    pub(crate) no_tracker: bool,
+    /// With --fetch: writes the .torrent here
+    #[structopt(
+        short,
+        long,
+        value_name = "FILE",
+        empty_values = false,
+        requires = "fetch",
+        parse(from_os_str)
+    )]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrites a .torrent that is there already
+    #[structopt(short, long, requires = "output")]
+    pub(crate) force: bool,
+    /// Logs more to standard error; -vv everything
+    #[structopt(short, long, parse(from_occurrences))]
+    pub(crate) verbose: u8,
     /// One JSON object on standard output; see docs/json-events.md
     #[structopt(long)]
     pub(crate) json: bool,
@@ -303,6 +344,15 @@ pub(crate) struct Magnet {
     /// The .torrent file
     #[structopt(value_name = "TORRENT", empty_values = false, parse(from_os_str))]
     pub(crate) torrent: PathBuf,
+    /// Names a peer in the link (x.pe), ADDRESS:PORT or NAME:PORT, so that it works without a
+    /// tracker; repeat for several
+    #[structopt(
+        long = "peers",
+        alias = "peer",
+        value_name = "ADDR",
+        number_of_values = 1
+    )]
+    pub(crate) peers: Vec<String>,
 }
 
 /// `shoal completions`.

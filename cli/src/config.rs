@@ -24,6 +24,9 @@ pub(crate) const DEMO_PEERS_MAX: u16 = 100;
 /// A mistake on the command line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
+    /// The metadata of a .torrent is in it.
+    #[error("--fetch asks peers for the metadata of a magnet link; a .torrent has it already")]
+    FetchOfFile,
     /// No URL at all.
     #[error(
         "{url} is no tracker URL: {reason}\nWrite for example http://{host}/announce",

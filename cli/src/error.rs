@@ -28,6 +28,9 @@ pub(crate) enum Error {
     /// The .torrent cannot be used.
     #[error(transparent)]
     TorrentFile(#[from] TorrentFileError),
+    /// The magnet link cannot be used.
+    #[error(transparent)]
+    Magnet(#[from] shoal_metainfo::MagnetError),
     /// The content could not be made into a torrent.
     #[error(transparent)]
     Create(CreateError),

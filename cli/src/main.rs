@@ -8,6 +8,8 @@ mod args;
 mod command;
 mod config;
 mod error;
+mod link;
+mod output;
 mod render;
 mod signals;
 mod torrent_file;

@@ -103,6 +103,7 @@ impl Torrent {
             info,
             tiers: Vec::new(),
             web_seeds: Vec::new(),
+            http_seeds: Vec::new(),
             comment: None,
             created_by: None,
             creation_date: None,

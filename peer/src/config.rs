@@ -79,6 +79,8 @@ pub struct TorrentConfig {
     pub method: Method,
     /// Whether room for the files is reserved.
     pub allocation: Allocation,
+    /// Of a magnet: gets the metadata and touches no files.
+    pub metadata_only: bool,
 }
 
 impl Default for TorrentConfig {
@@ -96,6 +98,7 @@ impl Default for TorrentConfig {
             download_bytes_per_s: None,
             method: Method::default(),
             allocation: Allocation::default(),
+            metadata_only: false,
         }
     }
 }

@@ -6,27 +6,28 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_std::channel::bounded;
 use async_std::future::timeout;
-use shoal_metainfo::{Info, InfoHash, PeerId, Torrent};
-use shoal_storage::{Access, FolderLock, Options, Storage, StorageError, WindowBudget};
+use shoal_metainfo::{InfoHash, Magnet, PeerId, Torrent};
+use shoal_storage::WindowBudget;
 use shoal_tracker::client::Client;
 
 use crate::config::{EngineConfig, TorrentConfig};
 use crate::crowd::Crowd;
 use crate::disk::Disk;
-use crate::disk::keeper::Keeper;
 use crate::error::{AddError, EngineError};
-use crate::event::{Board, Event};
+use crate::event::Board;
+#[cfg(doc)]
+use crate::event::Event;
 use crate::handle::{Command, Handle};
 use crate::limits::COMMANDS_QUEUED_MAX;
 use crate::listen::{Doors, accept_all, bind_all};
+use crate::open::Opener;
 use crate::tasks::Tasks;
-use crate::torrent::{self, Opened, Start};
+use crate::torrent::{self, Begin, Start};
 
 /// Runs torrents until it is stopped or dropped. Dropping it ends them at once.
 pub struct Engine {
@@ -38,9 +39,7 @@ pub struct Engine {
     client: Arc<Client>,
     local_addrs: Vec<SocketAddr>,
     check_threads: usize,
-    state_dir: Option<PathBuf>,
-    /// Windows of mapped memory, shared by all torrents.
-    windows: WindowBudget,
+    opener: Opener,
 }
 
 impl Engine {
@@ -73,8 +72,10 @@ impl Engine {
             client: Arc::new(Client::new()),
             local_addrs,
             check_threads: config.check_threads,
-            state_dir: config.state_dir,
-            windows: WindowBudget::of_this_machine(),
+            opener: Opener {
+                windows: WindowBudget::of_this_machine(),
+                state_dir: config.state_dir,
+            },
         })
     }
 
@@ -90,21 +91,47 @@ impl Engine {
     /// # Errors
     /// [`AddError`] when it is running already, or its files cannot be used.
     pub fn add(&self, torrent: Arc<Torrent>, config: TorrentConfig) -> Result<Handle, AddError> {
-        let info_hash = torrent.info_hash;
+        let tiers = torrent.tiers.clone();
+        self.start_torrent(torrent.info_hash, tiers, config, |config, board| {
+            let opened = self.opener.open(config, torrent.info.clone(), board)?;
+            Ok(Begin::Files(torrent, Box::new(opened)))
+        })
+    }
+
+    /// Starts a torrent that is known by a magnet link alone: it asks peers for the metadata
+    /// ([`Event::MetadataProgress`], then [`Event::MetadataFound`]), and goes on as one of
+    /// [`add`](Self::add). Its files are opened when it is known which; what is wrong with them
+    /// ends it with a [`Failure`](crate::Failure). BEP 9.
+    ///
+    /// # Errors
+    /// [`AddError`] when it is running already.
+    pub fn add_magnet(&self, magnet: Magnet, config: TorrentConfig) -> Result<Handle, AddError> {
+        let (info_hash, tiers) = (magnet.info_hash, magnet.tiers());
+        self.start_torrent(info_hash, tiers, config, |_, _| Ok(Begin::Magnet(magnet)))
+    }
+
+    fn start_torrent(
+        &self,
+        info_hash: InfoHash,
+        tiers: Vec<Vec<String>>,
+        config: TorrentConfig,
+        begin: impl FnOnce(&TorrentConfig, &Board) -> Result<Begin, AddError>,
+    ) -> Result<Handle, AddError> {
         let mut torrents = self.lock();
         if torrents.get(&info_hash).is_some_and(|old| !old.has_ended()) {
             return Err(AddError::Running(info_hash));
         }
         let (commands, obeyed) = bounded(COMMANDS_QUEUED_MAX);
         let board = Arc::new(Board::default());
-        let opened = self.open(&config, torrent.info.clone(), &board)?;
-        let ways = opened.storage.ways();
-        tracing::info!(dir = %config.dir.display(), "files are used by {ways}");
+        let begin = begin(&config, &board)?;
+        let ways = begin.ways();
         let handle = Handle::new(info_hash, commands, board.clone(), ways);
         let start = Start {
-            torrent,
+            info_hash,
+            tiers,
+            begin,
             config,
-            opened,
+            opener: self.opener.clone(),
             peer_id: PeerId::ours(random()?),
             port: self.local_addrs.first().map_or(0, SocketAddr::port),
             seed: u64::from_ne_bytes(random()?),
@@ -156,66 +183,10 @@ impl Engine {
         }
     }
 
-    /// Opens the folder of a torrent, locks it, and finds what is known of it.
-    fn open(&self, config: &TorrentConfig, info: Info, board: &Board) -> Result<Opened, AddError> {
-        let info = Arc::new(info);
-        let options = Options {
-            method: config.method,
-            allocation: config.allocation,
-            ..Options::default()
-        };
-        let open =
-            |options| Storage::open_within(&self.windows, &config.dir, info.clone(), options);
-        let read_only = |error: StorageError| {
-            let access = Access::ReadOnly;
-            // Whoever has everything can seed from a folder that cannot be written.
-            let storage = open(Options { access, ..options }).map_err(|_| error.clone())?;
-            Ok::<_, AddError>((storage, Some(error)))
-        };
-        let (mut storage, mut unwritable) = match open(options) {
-            Ok(storage) => (storage, None),
-            Err(error) if is_for_readers(&error) => read_only(error)?,
-            Err(error) => return Err(error.into()),
-        };
-        let lock = FolderLock::take(&config.dir)?;
-        // Before anything in the folder changes.
-        let kept = self.state_dir.as_deref().map(|state| {
-            let kept = Keeper::open(lock.clone(), state, info.clone());
-            kept.map_err(|error| {
-                let error = error.to_string();
-                board.post(Event::NotRemembered { error });
-            })
-        });
-        if unwritable.is_none()
-            && let Err(error) = storage.prepare()
-        {
-            match is_for_readers(&error) {
-                true => (storage, unwritable) = read_only(error)?,
-                false => return Err(error.into()),
-            }
-        }
-        let (keeper, resume) = kept.and_then(Result::ok).unzip();
-        Ok(Opened {
-            storage: Arc::new(storage),
-            unwritable,
-            keeper: keeper.map(Arc::new),
-            resume,
-            lock,
-        })
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<InfoHash, Handle>> {
         // Nothing panics while the lock is held; a poisoned one is whole.
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether one may still read.
-fn is_for_readers(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::ReadOnly(_) | StorageError::Permission(_)
-    )
 }
 
 fn random<const N: usize>() -> Result<[u8; N], AddError> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use shoal_metainfo::InfoHash;
+use shoal_metainfo::{InfoHash, TorrentError};
 use shoal_storage::StorageError;
 use shoal_storage::journal::LockError;
 
@@ -39,6 +39,33 @@ pub enum EngineError {
     Random(getrandom::Error),
 }
 
+/// Why the files of a torrent cannot be taken up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Locked(#[from] LockError),
+}
+
+impl From<OpenError> for AddError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Storage(error) => Self::Storage(error),
+            OpenError::Locked(error) => Self::Locked(error),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Storage(error) => Self::Storage(error),
+            OpenError::Locked(error) => Self::Locked(error),
+        }
+    }
+}
+
 /// Why a torrent is not added.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +94,12 @@ pub enum Failure {
     /// Its files could not be checked or made ready.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Of a magnet: another client uses the folder, or it cannot be locked.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// Of a magnet: the metadata is what the link names, byte for byte, and cannot be used.
+    #[error("the torrent that the magnet link names cannot be used: {0}")]
+    Metadata(TorrentError),
     /// A bug of ours; the other torrents go on.
     #[error("a bug stopped this torrent: {text}; please report it")]
     Panicked {

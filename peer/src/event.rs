@@ -1,7 +1,7 @@
 //! News of one torrent for people and programs, and the board it is posted on.
 //!
 //! A reader that is slow loses old news and delays nobody. The first reader is told everything,
-//! even what happened before it came. What happens once (checked, complete, stopped, failed) is
+//! even what happened before it came. What happens once (metadata, checked, complete, the end) is
 //! never lost, and is told to readers that come later too.
 
 use std::collections::VecDeque;
@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use shoal_metainfo::Torrent;
 use shoal_storage::StorageError;
 
 use crate::error::Failure;
@@ -20,6 +21,10 @@ use crate::limits::EVENTS_QUEUED_MAX;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// Of a magnet: how far the metadata has come, when that changed. BEP 9.
+    MetadataProgress(shoal_swarm::io::Progress),
+    /// Of a magnet: the metadata is here and is what the link names. Once.
+    MetadataFound(Arc<Torrent>),
     /// What is on the disk is being checked; bytes.
     Checking {
         /// Looked at so far.
@@ -90,7 +95,11 @@ impl Event {
     fn lasts(&self) -> bool {
         matches!(
             self,
-            Self::Checked { .. } | Self::Complete | Self::Stopped | Self::Failed(_)
+            Self::MetadataFound(_)
+                | Self::Checked { .. }
+                | Self::Complete
+                | Self::Stopped
+                | Self::Failed(_)
         )
     }
 

@@ -18,7 +18,7 @@ pub struct Handle {
     info_hash: InfoHash,
     commands: Sender<Command>,
     board: Arc<Board>,
-    ways: Ways,
+    ways: Option<Ways>,
 }
 
 /// What a torrent can be told.
@@ -36,6 +36,8 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
+    /// Of a magnet: asking peers for the metadata.
+    Metadata,
     /// Looking at what is on the disk; bytes.
     Checking {
         /// Looked at so far.
@@ -67,10 +69,10 @@ pub struct TorrentSnapshot {
     pub web_seeds: Vec<WebSeedStatus>,
     /// Our address as a tracker sees us, the last that was told. BEP 24.
     pub external_ip: Option<IpAddr>,
-    /// By which ways bytes get to and from the files.
-    pub ways: Ways,
-    /// What the torrent holds of windows and descriptors.
-    pub usage: Usage,
+    /// By which ways bytes get to and from the files; `None` before they are open.
+    pub ways: Option<Ways>,
+    /// What the torrent holds of windows and descriptors; `None` before its files are open.
+    pub usage: Option<Usage>,
     /// What the whole process holds of memory, by kind, some seconds ago; `None` until it was
     /// looked at for the first time, and where the system does not say.
     pub memory: Option<Memory>,
@@ -81,7 +83,7 @@ impl Handle {
         info_hash: InfoHash,
         commands: Sender<Command>,
         board: Arc<Board>,
-        ways: Ways,
+        ways: Option<Ways>,
     ) -> Self {
         Self {
             info_hash,
@@ -91,9 +93,10 @@ impl Handle {
         }
     }
 
-    /// By which ways bytes get to and from the files.
+    /// By which ways bytes get to and from the files; `None` of a magnet, see
+    /// [`TorrentSnapshot::ways`].
     #[must_use]
-    pub fn ways(&self) -> Ways {
+    pub fn ways(&self) -> Option<Ways> {
         self.ways
     }
 

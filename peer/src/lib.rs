@@ -68,6 +68,7 @@ pub mod limits;
 mod listen;
 mod mailbox;
 mod note;
+mod open;
 mod outbox;
 mod tasks;
 #[cfg(test)]

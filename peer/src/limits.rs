@@ -212,3 +212,7 @@ pub const WEB_RETRY_REFUSED: Duration = Duration::from_secs(3_600);
 /// The wait when a busy server does not say how long. Source: libtorrent's `urlseed_wait_retry`,
 /// 30 s.
 pub const WEB_BUSY: Duration = Duration::from_secs(30);
+
+/// What trackers are told is left while nobody knows, bytes. Source: as libtorrent; zero would
+/// make us a seed, of which other downloaders are not told.
+pub const LEFT_UNKNOWN: u64 = 16 << 10;

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use async_std::net::TcpStream;
 use shoal_metainfo::Bitfield;
 use shoal_storage::StorageError;
-use shoal_swarm::io::{Direction, PeerKey};
+use shoal_swarm::io::{CandidateSource, Direction, PeerKey};
 use shoal_tracker::announcer::TrackerKey;
 use shoal_tracker::{AnnounceResponse, TrackerError};
 use shoal_wire::Handshake;
 
 use crate::crowd::Place;
 use crate::disk::Answer;
+use crate::error::OpenError;
+use crate::open::Opened;
 use crate::web::WebNote;
 
 /// Every variant answers something that was given out before, so their number has a bound.
@@ -28,6 +30,13 @@ pub(crate) enum Note {
     Announced(Announced),
     /// A web seed was reached, or gives no more.
     Web(WebNote),
+    /// Somebody but a tracker named peers.
+    Named {
+        source: CandidateSource,
+        addresses: Vec<SocketAddr>,
+    },
+    /// The files of a magnet are open.
+    Opened(Result<Box<Opened>, OpenError>),
     /// What is on the disk has been checked.
     Checked(Result<Found, StorageError>),
 }

@@ -411,6 +411,20 @@ impl Candidates {
         self.wait(address, now + Duration::from_millis(jittered));
     }
 
+    /// Forgets whom only sources named that a private torrent must not have. BEP 27.
+    pub fn keep_for_private(&mut self) {
+        let known = self.known.keys().copied();
+        let strangers: Vec<_> = known
+            .filter(|&address| {
+                let mut sources = self.sources(address).iter();
+                !sources.any(CandidateSource::is_for_private)
+            })
+            .collect();
+        for address in strangers {
+            self.drop(address);
+        }
+    }
+
     fn drop(&mut self, address: SocketAddr) {
         self.leave_queue(address);
         if let Some(candidate) = self.known.remove(&address) {

@@ -190,6 +190,9 @@ pub enum Input {
         have: Bitfield,
         /// Blocks of unfinished pieces that are on the disk: as [`Input::Resumed`].
         resumed: Vec<(PieceIndex, Vec<usize>)>,
+        /// The metadata says that peers come from its trackers alone (BEP 27): who was found in
+        /// another way is parted from.
+        private: bool,
     },
     /// Writing or reading failed: ask for nothing until [`Input::DiskRecovered`].
     DiskFailed,
@@ -285,6 +288,8 @@ pub enum CloseReason {
     BothSeeds,
     /// It said nothing for too long.
     Silent,
+    /// The torrent turned out to be private, and no tracker named it.
+    Private,
     /// It neither gives nor takes, and somebody else may.
     Useless,
     /// What we have became known late, and is more than can be told one by one: a new connection

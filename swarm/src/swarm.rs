@@ -175,7 +175,13 @@ impl Swarm {
                 geometry,
                 have,
                 resumed,
-            } => self.go_live(now, geometry, have, resumed),
+                private,
+            } => {
+                if private {
+                    self.becomes_private(now);
+                }
+                self.go_live(now, geometry, have, resumed);
+            }
             Input::DiskFailed => self.disk_failed(now),
             Input::DiskRecovered => {
                 self.disk_failed = false;

@@ -19,8 +19,10 @@ use shoal_metainfo::Torrent;
 use shoal_peer::{AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle};
 use shoal_peer::{TorrentConfig, TorrentSnapshot};
 
+pub(crate) use self::view::asking;
 use self::view::{TooLong, View};
 use crate::error::Error;
+use crate::link::{self, Named};
 use crate::render::Mode;
 use crate::signals::Interrupt;
 use crate::{args, config, torrent_file};
@@ -48,7 +50,7 @@ pub(crate) enum ClientError {
 
 /// What is meant.
 struct Config {
-    torrent: Arc<Torrent>,
+    named: Named,
     port: u16,
     dir: PathBuf,
     state_dir: Option<PathBuf>,
@@ -68,7 +70,7 @@ struct Config {
 /// # Errors
 /// [`Error::Interrupted`] when it was stopped before it was complete.
 pub(crate) fn run(args: args::Client) -> Result<(), Error> {
-    let torrent = Arc::new(torrent_file::read(&args.torrent)?);
+    let named = link::named(&args.torrent)?;
     let mut peers = Vec::new();
     for peer in &args.peers {
         peers.extend(config::peer(peer)?.addresses()?);
@@ -86,14 +88,23 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         allocation: args.allocation,
         ..TorrentConfig::default()
     };
-    let has_tracker = !args.no_tracker && torrent.trackers().next().is_some();
-    let has_web_seed = !args.no_web_seeds
-        && torrent
-            .web_seeds
-            .iter()
-            .chain(&torrent.http_seeds)
-            .next()
-            .is_some();
+    let (has_tracker, has_web_seed, names_peers, warnings) = match &named {
+        Named::File(torrent) => (
+            torrent.trackers().next().is_some(),
+            !(torrent.web_seeds.is_empty() && torrent.http_seeds.is_empty()),
+            false,
+            torrent_file::warnings(torrent, &args.torrent).collect(),
+        ),
+        // A web seed gives no metadata.
+        Named::Link(magnet) => (
+            !magnet.trackers.is_empty(),
+            false,
+            !magnet.peers.is_empty(),
+            link::warnings(magnet),
+        ),
+    };
+    let has_tracker = has_tracker && !args.no_tracker;
+    let has_web_seed = has_web_seed && !args.no_web_seeds;
     let state_dir = match args.no_resume {
         true => None,
         false => config::state_folder(args.state_dir.as_deref(), |name| env::var_os(name)),
@@ -101,9 +112,9 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let config = Config {
         has_no_state: state_dir.is_none() && !args.no_resume,
         state_dir,
-        is_alone: !has_tracker && !has_web_seed && args.peers.is_empty(),
-        warnings: torrent_file::warnings(&torrent, &args.torrent).collect(),
-        torrent,
+        is_alone: !has_tracker && !has_web_seed && args.peers.is_empty() && !names_peers,
+        warnings,
+        named,
         port: args.port,
         dir,
         exit_when_complete: args.exit_when_complete,
@@ -126,7 +137,11 @@ async fn serve(
     });
     let engine = engine.map_err(ClientError::from)?;
     let port = engine.local_addrs().first().map_or(0, SocketAddr::port);
-    let handle = match engine.add(Arc::clone(&config.torrent), torrent_config) {
+    let added = match &config.named {
+        Named::File(torrent) => engine.add(Arc::clone(torrent), torrent_config),
+        Named::Link(magnet) => engine.add_magnet((**magnet).clone(), torrent_config),
+    };
+    let handle = match added {
         Ok(handle) => handle,
         Err(error) => {
             engine.stop(STOP_MAX).await;
@@ -135,11 +150,15 @@ async fn serve(
     };
     let mut client = Client {
         config,
+        torrent: match &config.named {
+            Named::File(torrent) => Some(Arc::clone(torrent)),
+            Named::Link(_) => None,
+        },
         events: handle.events(),
         handle,
         complete: false,
     };
-    let mut view = View::new(config.mode, &config.torrent, config.with_pieces);
+    let mut view = View::new(config.mode, &config.named, config.with_pieces);
     let alone = "nobody is asked for peers: no tracker and no web seed is used, and no \
                  --peer ADDRESS:PORT given; \
                  only who connects to us is served";
@@ -167,6 +186,8 @@ async fn serve(
 /// One torrent that is watched.
 struct Client<'a> {
     config: &'a Config,
+    /// `None` until a magnet's metadata is here.
+    torrent: Option<Arc<Torrent>>,
     handle: Handle,
     events: Events,
     complete: bool,
@@ -212,6 +233,9 @@ impl Client<'_> {
                     }
                 }
                 Next::Event(Some(event)) => {
+                    if let Event::MetadataFound(torrent) = &event {
+                        self.torrent = Some(Arc::clone(torrent));
+                    }
                     let is_checked = matches!(event, Event::Checked { .. });
                     let snapshot = match is_checked {
                         true => self.handle.snapshot().await,
@@ -219,8 +243,8 @@ impl Client<'_> {
                     };
                     view.event(&event, snapshot.as_ref())
                         .map_err(Error::Output)?;
-                    if is_checked {
-                        let long = too_long(&self.config.torrent, &self.config.dir);
+                    if is_checked && let Some(torrent) = &self.torrent {
+                        let long = too_long(torrent, &self.config.dir);
                         view.too_long(&long).map_err(Error::Output)?;
                     }
                 }

@@ -2,13 +2,10 @@
 //!
 //! The .torrent is written aside and moved into its place, so it is there whole or not at all.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde::Serialize;
 use shoal_metainfo::Torrent;
 use shoal_metainfo::create::{Draft, Hashes, Plan, ScanOptions, SkipReason, piece_length_for};
@@ -20,7 +17,7 @@ use crate::render::{self, Mode, json, watch::watch};
 use crate::signals::Interrupt;
 use crate::torrent_file::TorrentFileError;
 use crate::units::{Bytes, Count, Date};
-use crate::{args, config};
+use crate::{args, config, output};
 
 /// Things left out that are named one by one. Ours: a screen.
 const SKIPPED_SHOWN: usize = 20;
@@ -86,7 +83,7 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
     let output = args
         .output
         .unwrap_or_else(|| PathBuf::from(format!("{}.torrent", plan.name())));
-    check_output(&output, args.force)?;
+    output::check(&output, args.force)?;
     if is_content(&output, &args.path, &plan) {
         return Err(Error::OutputIsContent(output));
     }
@@ -107,7 +104,7 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
     if interrupt.is_raised() {
         return Err(Error::Interrupted);
     }
-    write(&output, &bytes, args.force)?;
+    output::write(&output, &bytes, args.force)?;
     match mode {
         Mode::Json => complete(&plan, &torrent, &output),
         Mode::Live | Mode::Plain => tell(&plan, &torrent, &output),
@@ -166,79 +163,6 @@ fn is_content(output: &Path, path: &Path, plan: &Plan) -> bool {
     plan.files()
         .iter()
         .any(|file| named.components().eq(file.path.as_path().components()))
-}
-
-/// Refuses before the work what would be refused after it.
-fn check_output(output: &Path, force: bool) -> Result<(), Error> {
-    match fs::symlink_metadata(output) {
-        Ok(metadata) if metadata.is_dir() => Err(Error::OutputIsFolder(output.to_owned())),
-        Ok(metadata) if force && !metadata.is_file() && !metadata.is_symlink() => {
-            Err(Error::OutputIsSpecial(output.to_owned()))
-        }
-        Ok(_) if !force => Err(Error::Exists(output.to_owned())),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = folder_of(output);
-            match fs::metadata(folder) {
-                Ok(_) => Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Err(Error::OutputFolderMissing(folder.to_owned()))
-                }
-                Err(source) => Err(Error::Write {
-                    path: folder.to_owned(),
-                    source,
-                }),
-            }
-        }
-        Err(source) => Err(Error::Write {
-            path: output.to_owned(),
-            source,
-        }),
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// A file that is gone when dropped, unless it was moved away.
-struct Aside(PathBuf);
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Writes aside, then moves: whole or not at all, and over nothing unless `force`.
-fn write(output: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => Error::Exists(output.to_owned()),
-        _ => Error::Write {
-            path: output.to_owned(),
-            source,
-        },
-    };
-    let aside = folder_of(output).join(format!(".shoal-{:016x}.part", fastrand::u64(..)));
-    let mut file = File::create_new(&aside).map_err(|source| Error::Write {
-        path: aside.clone(),
-        source,
-    })?;
-    let aside = Aside(aside);
-    file.write_all(bytes).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    if force {
-        return fs::rename(&aside.0, output).map_err(failed);
-    }
-    match renameat_with(CWD, &aside.0, CWD, output, RenameFlags::NOREPLACE) {
-        // Some file systems know no such flag; a link fails just as well when the name is taken.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&aside.0, output),
-        result => result.map_err(io::Error::from),
-    }
-    .map_err(failed)
 }
 
 fn started(plan: &Plan, piece_length: u32) -> Result<(), Error> {

@@ -4,14 +4,19 @@ use shoal_metainfo::magnet::Magnet;
 
 use crate::args;
 use crate::error::Error;
-use crate::{render, torrent_file};
+use crate::{config, render, torrent_file};
 
 /// Prints the link.
 ///
 /// # Errors
-/// [`Error::TorrentFile`] and [`Error::Output`].
+/// [`Error::TorrentFile`], [`Error::Usage`] for what is no peer, and [`Error::Output`].
 pub(crate) fn run(args: &args::Magnet) -> Result<(), Error> {
     let torrent = torrent_file::read(&args.torrent)?;
     torrent_file::tell_warnings(&torrent, &args.torrent);
-    render::say(Magnet::from_torrent(&torrent)).map_err(Error::Output)
+    let mut magnet = Magnet::from_torrent(&torrent);
+    for peer in &args.peers {
+        config::peer(peer)?;
+        magnet.peers.push(peer.clone());
+    }
+    render::say(magnet).map_err(Error::Output)
 }

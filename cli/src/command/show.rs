@@ -1,13 +1,17 @@
-//! `shoal show`: what a .torrent holds.
+//! `shoal show`: what a .torrent holds, or a magnet link, or the torrent that one names.
+
+mod fetch;
 
 use std::fmt;
 use std::io;
 
 use serde::Serialize;
-use shoal_metainfo::{Torrent, Version};
+use shoal_metainfo::{Magnet, Torrent, Version};
 
 use crate::args;
+use crate::config::UsageError;
 use crate::error::Error;
+use crate::link::{self, Named};
 use crate::render::text::Printable;
 use crate::render::{self, json};
 use crate::torrent_file;
@@ -44,12 +48,30 @@ struct ShownFile<'a> {
     symlink: bool,
 }
 
+/// The object that `--json` prints of a link. Schema: docs/json-events.md.
+#[derive(Debug, Serialize)]
+struct ShownLink<'a> {
+    info_hash: String,
+    name: Option<&'a str>,
+    size: Option<u64>,
+    trackers: &'a [String],
+    web_seeds: &'a [String],
+    peers: &'a [String],
+    selected_files: Vec<[u32; 2]>,
+}
+
 /// Prints it.
 ///
 /// # Errors
-/// [`Error::TorrentFile`] and [`Error::Output`].
+/// [`Error::TorrentFile`], [`Error::Magnet`] and [`Error::Output`]; with `--fetch` what may happen
+/// to a client.
 pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
-    let torrent = torrent_file::read(&args.torrent)?;
+    let torrent = match link::named(&args.torrent)? {
+        Named::File(_) if args.fetch => return Err(UsageError::FetchOfFile.into()),
+        Named::File(torrent) => torrent,
+        Named::Link(magnet) if args.fetch => fetch::run(*magnet, args)?,
+        Named::Link(magnet) => return show_link(&magnet, args.json).map_err(Error::Output),
+    };
     match args.json {
         true => json::emit(&shown(&torrent)),
         false => {
@@ -58,6 +80,60 @@ pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
         }
     }
     .map_err(Error::Output)
+}
+
+/// What the link says, which nobody has looked after.
+fn show_link(magnet: &Magnet, is_json: bool) -> io::Result<()> {
+    let Magnet {
+        info_hash,
+        name,
+        length,
+        trackers,
+        web_seeds,
+        peers,
+        select,
+        ..
+    } = magnet;
+    if is_json {
+        let selected = select.iter().map(|files| [*files.start(), *files.end()]);
+        return json::emit(&ShownLink {
+            info_hash: info_hash.to_string(),
+            name: name.as_deref(),
+            size: *length,
+            trackers,
+            web_seeds,
+            peers,
+            selected_files: selected.collect(),
+        });
+    }
+    if let Some(name) = name {
+        row("name", Printable(name))?;
+    }
+    row("info hash", info_hash)?;
+    if let Some(size) = *length {
+        let bytes = Count(size, "byte");
+        row("size", format_args!("{} ({bytes})", Bytes(size)))?;
+    }
+    for (key, values) in [
+        ("tracker", trackers),
+        ("web seed", web_seeds),
+        ("peer", peers),
+    ] {
+        values
+            .iter()
+            .try_for_each(|value| row(key, Printable(value)))?;
+    }
+    if !select.is_empty() {
+        let files = select
+            .iter()
+            .map(|files| match files.start() == files.end() {
+                true => files.start().to_string(),
+                false => format!("{}-{}", files.start(), files.end()),
+            });
+        let files = files.collect::<Vec<_>>().join(", ");
+        row("files", format_args!("only {files}, counted from 0"))?;
+    }
+    row("content", "not in the link; --fetch asks peers for it")
 }
 
 fn shown(torrent: &Torrent) -> Shown<'_> {

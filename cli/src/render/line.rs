@@ -12,6 +12,8 @@ use crate::units::percent;
 
 /// Between two plain lines of one activity. Ours: a log of a day stays readable.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// A total that nobody knows: more than the nothing that is done.
+pub(crate) const UNKNOWN: u64 = 1;
 /// Characters of a name on a line. Ours: the line fits 100 columns.
 const NAME_WIDTH: usize = 24;
 
@@ -47,6 +49,14 @@ impl Line {
             total,
             plain_every: PLAIN_EVERY,
             kind,
+        }
+    }
+
+    /// The work has so many bytes, if that is known by now.
+    pub(crate) fn set_total(&mut self, total: Option<u64>) {
+        self.total = total.unwrap_or(UNKNOWN);
+        if let Kind::Live(bar) = &self.kind {
+            bar.set_length(self.total);
         }
     }
 

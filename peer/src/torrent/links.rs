@@ -69,13 +69,15 @@ impl Links {
     }
 
     /// Wakes the connections and the readers for all that was put in since the last time.
-    pub(super) fn carry_out(&mut self, disk: &Arc<TorrentDisk>) {
+    pub(super) fn carry_out(&mut self, disk: Option<&Arc<TorrentDisk>>) {
         for peer in self.touched.drain(..) {
             let Some(link) = self.by_key.get_mut(&peer) else {
                 continue;
             };
             link.touched = false;
-            if link.outbox.wants_read() {
+            if let Some(disk) = disk
+                && link.outbox.wants_read()
+            {
                 disk.read_for(link.outbox.clone());
             }
             link.outbox.ring();

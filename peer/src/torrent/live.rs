@@ -1,51 +1,61 @@
-//! A torrent that has been checked: facts into the swarm, its outputs out to sockets and disk.
+//! A torrent with its swarm: facts into it, its outputs out to sockets and disk.
+//!
+//! One of a .torrent comes here when it has been checked; a magnet comes at once, and gets its files
+//! later.
 
 mod deeds;
 mod disk;
 mod farewell;
+mod magnet;
 mod web;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_std::channel::Sender;
-use shoal_metainfo::Block;
+use bytes::Bytes;
+use shoal_metainfo::{Block, Torrent};
 use shoal_storage::Storage;
 use shoal_swarm::Swarm;
-use shoal_swarm::io::{CandidateSource, Config, Input, PeerKey, Source};
+use shoal_swarm::io::{CandidateSource, Config, Input, PeerKey, Progress, Source};
 use shoal_tracker::announcer::{Announcer, Input as TrackerInput};
 use shoal_wire::{Extensions, Handshake};
 
+use super::check::{Check, Partial, partial};
 use super::inbox::Inbox;
 use super::links::Links;
-use super::{Here, Partial, Start};
+use super::{Begin, Ears, Start};
 use crate::connection::{FromPeer, Surroundings};
 use crate::discovery::{Discovery, Identity};
-use crate::disk::{Job, TorrentDisk};
+use crate::disk::{Job, Lanes, TorrentDisk};
 use crate::error::Failure;
-use crate::event::Board;
+use crate::event::{Board, Event};
 use crate::handle::{Command, State, TorrentSnapshot};
 use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, TICK};
-use crate::listen::Doors;
+use crate::listen::{Door, Doors};
 use crate::mailbox::Mailbox;
-use crate::note::{Announced, Note};
+use crate::note::{Announced, Found, Note};
+use crate::open::Opened;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 use crate::transport::Pool;
 use crate::web::WebSeeds;
 
 use disk::Trouble;
+use magnet::{Quest, Stage};
 
 /// A torrent with its swarm.
 pub(super) struct Live {
     swarm: Swarm,
     handshake: Handshake,
-    bitfield_length: usize,
+    /// `None` while nobody knows.
+    bitfield_length: Option<usize>,
     links: Links,
     discovery: Option<Discovery>,
-    web: WebSeeds,
+    /// `None` until it is known what is missing.
+    web: Option<WebSeeds>,
     tasks: Tasks,
     shared: Arc<Shared>,
     to_torrent: Sender<FromPeer>,
@@ -62,7 +72,14 @@ pub(super) struct Live {
     next_measure: Instant,
     /// Of unfinished pieces, from before.
     blocks: Partial,
-    storage: Arc<Storage>,
+    /// `None` until the files are open.
+    storage: Option<Arc<Storage>>,
+    /// Of a magnet that is not live yet.
+    quest: Option<Box<Quest>>,
+    /// What was told last of how far its metadata is.
+    told_metadata: Option<Progress>,
+    /// It cannot go on.
+    failure: Option<Failure>,
     board: Arc<Board>,
     doors: Arc<Doors>,
     peers: Vec<SocketAddr>,
@@ -71,8 +88,16 @@ pub(super) struct Live {
 /// What the connections of a torrent share.
 pub(super) struct Shared {
     notes: Arc<Mailbox<Note>>,
-    disk: Arc<TorrentDisk>,
+    /// Set when the files are open: no block is asked for or served before.
+    disk: OnceLock<Arc<TorrentDisk>>,
     pool: Pool,
+}
+
+impl Shared {
+    /// The disk of a torrent whose files are open.
+    fn disk(&self) -> Option<&Arc<TorrentDisk>> {
+        self.disk.get()
+    }
 }
 
 impl Surroundings for Shared {
@@ -82,11 +107,15 @@ impl Surroundings for Shared {
     }
 
     fn read_for(&self, outbox: &Arc<Outbox>) {
-        self.disk.read_for(outbox.clone());
+        if let Some(disk) = self.disk() {
+            disk.read_for(outbox.clone());
+        }
     }
 
     fn doubt(&self, blocks: Vec<Block>) {
-        self.disk.doubt(blocks);
+        if let Some(disk) = self.disk() {
+            disk.doubt(blocks);
+        }
     }
 
     fn pool(&self) -> &Pool {
@@ -101,49 +130,104 @@ enum Next {
     Stop,
 }
 
+/// The exact bytes of `info`, without a copy of them.
+struct InfoOf(Arc<Torrent>);
+
+impl AsRef<[u8]> for InfoOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0.info_bytes()
+    }
+}
+
 impl Live {
-    pub(super) fn new(
+    /// With files that have been checked.
+    pub(super) fn of_files(start: Start, ears: Ears, found: Found) -> Self {
+        let use_web_seeds = start.config.use_web_seeds;
+        let (begin, mut live, lanes) = Self::new(start, ears, |begin| match begin {
+            Begin::Files(torrent, _) => Source::Verified {
+                geometry: torrent.info.geometry,
+                have: found.have.clone(),
+            },
+            Begin::Magnet(_) => Source::Metadata,
+        });
+        let Begin::Files(torrent, opened) = begin else {
+            return live;
+        };
+        live.web = use_web_seeds.then(|| live.web_seeds(Instant::now(), torrent.clone()));
+        let bytes = Bytes::from_owner(InfoOf(torrent));
+        live.swarm.handle(Instant::now(), Input::Info { bytes });
+        let (blocks, bytes_partial) = partial(&opened, &found.have);
+        live.blocks = blocks;
+        live.use_files(*opened, lanes);
+        // Only now is it told: who hears of it may connect at once.
+        live.is_checked(&found, bytes_partial);
+        live
+    }
+
+    /// With a name alone.
+    pub(super) fn of_magnet(start: Start, ears: Ears) -> Self {
+        let (config, opener) = (start.config.clone(), start.opener.clone());
+        let check_threads = start.check_threads;
+        let (begin, mut live, lanes) = Self::new(start, ears, |_| Source::Metadata);
+        if let Begin::Magnet(magnet) = begin {
+            live.quest = Some(Box::new(Quest {
+                magnet,
+                config,
+                opener,
+                lanes,
+                check_threads,
+                stage: Stage::Asking,
+            }));
+        }
+        live
+    }
+
+    /// Without files.
+    fn new(
         start: Start,
-        notes: Arc<Mailbox<Note>>,
-        to_torrent: Sender<FromPeer>,
-        inbox: Inbox,
-        arrivals: Arc<AtomicUsize>,
-        disk: TorrentDisk,
-        here: Here,
-    ) -> Self {
-        let Here { have, blocks } = here;
+        ears: Ears,
+        source: impl FnOnce(&Begin) -> Source,
+    ) -> (Begin, Self, Lanes) {
+        let Ears {
+            notes,
+            to_torrent,
+            inbox,
+        } = ears;
         let now = Instant::now();
-        let geometry = start.torrent.info.geometry;
+        let arrivals = Arc::new(AtomicUsize::new(0));
+        let door = Door {
+            peer_id: start.peer_id,
+            notes: notes.clone(),
+            arrivals: arrivals.clone(),
+        };
+        start.doors.open(start.info_hash, door);
         let config = Config {
-            info_hash: start.torrent.info_hash,
+            info_hash: start.info_hash,
             peer_id: start.peer_id,
             listen_port: Some(start.port),
             peers_max: start.config.peers_max,
             unchoke_slots: start.config.unchoke_slots,
             upload_bytes_per_s: start.config.upload_bytes_per_s,
             download_bytes_per_s: start.config.download_bytes_per_s,
-            private: start.torrent.info.private,
+            private: start.begin.is_private(),
             pex: start.config.use_pex,
         };
-        let discovery = discovery(&start, &notes, now);
-        let web = web::seeds(&start, now);
-        let source = Source::Verified { geometry, have };
-        Self {
-            swarm: Swarm::new(config, source, start.seed, now),
+        let live = Self {
+            discovery: discovery(&start, &notes, now),
+            swarm: Swarm::new(config, source(&start.begin), start.seed, now),
             handshake: Handshake {
                 extensions: Extensions::OURS,
-                info_hash: start.torrent.info_hash,
+                info_hash: start.info_hash,
                 peer_id: start.peer_id,
             },
-            bitfield_length: geometry.pieces().div_ceil(8) as usize,
+            bitfield_length: None,
             links: Links::default(),
-            discovery,
-            web,
+            web: None,
             tasks: Tasks::new(),
-            jobs: vec![Vec::new(); disk.writers()],
+            jobs: Vec::new(),
             shared: Arc::new(Shared {
                 notes,
-                disk: Arc::new(disk),
+                disk: OnceLock::new(),
                 pool: Pool::default(),
             }),
             to_torrent,
@@ -154,11 +238,42 @@ impl Live {
             next_trim: now + DISK_TRIM,
             next_flush: now,
             next_measure: now,
-            blocks,
-            storage: start.opened.storage,
+            blocks: Vec::new(),
+            storage: None,
+            quest: None,
+            told_metadata: None,
+            failure: None,
             board: start.board,
             doors: start.doors,
             peers: start.config.peers,
+        };
+        (start.begin, live, start.lanes)
+    }
+
+    /// From here on blocks can be written and read.
+    fn use_files(&mut self, opened: Opened, lanes: Lanes) {
+        let storage = opened.storage;
+        let notes = self.shared.notes.clone();
+        let (keeper, lock) = (opened.keeper, Some(opened.lock));
+        let disk = TorrentDisk::new(storage.clone(), keeper, lock, notes, lanes);
+        self.jobs = vec![Vec::new(); disk.writers()];
+        let pieces = storage.info().geometry.pieces();
+        self.bitfield_length = Some(pieces.div_ceil(8) as usize);
+        self.storage = Some(storage);
+        let is_first = self.shared.disk.set(Arc::new(disk)).is_ok();
+        debug_assert!(is_first, "files are opened once");
+    }
+
+    /// Tells what is here.
+    fn is_checked(&self, found: &Found, bytes_partial: u64) {
+        self.board.post(Event::Checked {
+            have: found.have.count(),
+            pieces: found.have.pieces(),
+            bytes_checked: found.bytes_checked,
+            bytes_partial,
+        });
+        if found.have.is_full() {
+            self.board.post(Event::Complete);
         }
     }
 
@@ -198,7 +313,11 @@ impl Live {
             self.tell(Instant::now(), Input::Resumed { piece, blocks });
         }
         self.tell(Instant::now(), Input::Candidates { source, addresses });
+        self.take_peers_of_link(Instant::now());
         loop {
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
             let now = Instant::now();
             while let Some(command) = self.inbox.next_command() {
                 if self.obey(now, command) == Next::Stop {
@@ -217,16 +336,28 @@ impl Live {
             }
             self.time(now);
             self.carry_out();
-            let (until, room) = (self.until(), !self.shared.disk.is_full());
+            let (until, room) = (self.until(), !self.is_disk_full());
             self.inbox.wait(until, room).await;
         }
     }
 
     fn next_batch(&mut self) -> Option<FromPeer> {
-        if self.shared.disk.is_full() {
+        if self.is_disk_full() {
             return None;
         }
         self.inbox.next_batch()
+    }
+
+    fn is_disk_full(&self) -> bool {
+        self.shared.disk().is_some_and(|disk| disk.is_full())
+    }
+
+    fn state(&self) -> State {
+        match &self.quest {
+            Some(quest) => quest.state(),
+            None if self.swarm.is_complete() => State::Seeding,
+            None => State::Downloading,
+        }
     }
 
     fn until(&self) -> Instant {
@@ -246,12 +377,7 @@ impl Live {
         match command {
             Command::Stop => return Next::Stop,
             Command::Snapshot(asker) => {
-                let complete = self.swarm.have().is_full();
-                let state = if complete {
-                    State::Seeding
-                } else {
-                    State::Downloading
-                };
+                let state = self.state();
                 // The asker may have gone.
                 let _ = asker.try_send(self.snapshot(state));
             }
@@ -291,8 +417,11 @@ impl Live {
                 self.tell(now, Input::Candidates { source, addresses });
             }
             Note::Web(note) => self.web_note(now, note),
-            // The check is over before a torrent is live.
-            Note::Checked(_) => {}
+            Note::Named { source, addresses } => {
+                self.tell(now, Input::Candidates { source, addresses });
+            }
+            Note::Opened(opened) => return self.files_opened(opened),
+            Note::Checked(found) => return self.files_checked(now, found?),
         }
         Ok(())
     }
@@ -314,7 +443,7 @@ impl Live {
                 self.tell(now, Input::Unknown { peer, messages });
             }
             FromPeer::Ended(peer) => {
-                if self.links.remove(peer) || self.web.remove(peer) {
+                if self.links.remove(peer) || self.web_ended(peer) {
                     self.tell(now, Input::Disconnected { peer });
                 }
             }
@@ -332,30 +461,33 @@ impl Live {
         }
         self.retry_disk(now);
         if self.web_due().is_some_and(|at| at <= now) {
-            let tasks = self.tasks.spawner();
-            self.web.open_due(now, tasks, &self.shared.notes);
+            self.open_web_seeds(now);
         }
         if self.next_tick <= now {
             self.next_tick = now + TICK;
             self.links.judge(now);
+            self.tell_of_quest(now);
             self.hand_on_jobs(|jobs| !jobs.is_empty());
             self.remember(now);
         }
         if self.next_trim <= now {
             self.next_trim = now + DISK_TRIM;
-            self.shared.disk.trim();
+            self.shared.disk().iter().for_each(|disk| disk.trim());
         }
     }
 
     /// Has the journal kept, and what was written made durable from time to time.
     fn remember(&mut self, now: Instant) {
-        let is_owed = self.shared.disk.owes_flush();
+        let Some(disk) = self.shared.disk() else {
+            return;
+        };
+        let is_owed = disk.owes_flush();
         let is_due = is_owed && self.next_flush <= now;
         if is_due || !is_owed {
             self.next_flush = now + FLUSH_EVERY;
         }
         // What failed once is tried again by itself.
-        self.shared.disk.keep(is_due && self.trouble.is_none());
+        disk.keep(is_due && self.trouble.is_none());
     }
 
     /// One fact to the swarm, and all that it wants done for it.
@@ -370,7 +502,7 @@ impl Live {
         let now = Instant::now();
         if self.next_measure <= now {
             self.next_measure = now + MEASURE_EVERY;
-            self.shared.disk.measure();
+            self.shared.disk().iter().for_each(|disk| disk.measure());
         }
         TorrentSnapshot {
             state,
@@ -380,22 +512,22 @@ impl Live {
                 .as_ref()
                 .map(Discovery::status)
                 .unwrap_or_default(),
-            web_seeds: self.web.status(),
+            web_seeds: self.web.as_ref().map(WebSeeds::status).unwrap_or_default(),
             external_ip: self.discovery.as_ref().and_then(Discovery::external_ip),
-            ways: self.storage.ways(),
-            usage: self.storage.usage(),
-            memory: self.shared.disk.memory(),
+            ways: self.storage.as_ref().map(|storage| storage.ways()),
+            usage: self.storage.as_ref().map(|storage| storage.usage()),
+            memory: self.shared.disk().and_then(|disk| disk.memory()),
         }
     }
 }
 
 fn discovery(start: &Start, notes: &Arc<Mailbox<Note>>, now: Instant) -> Option<Discovery> {
-    let tiers = &start.torrent.tiers;
+    let tiers = &start.tiers;
     if !start.config.use_trackers || tiers.is_empty() {
         return None;
     }
     let identity = Identity {
-        info_hash: start.torrent.info_hash,
+        info_hash: start.info_hash,
         peer_id: start.peer_id,
         port: start.port,
         key: start.key,

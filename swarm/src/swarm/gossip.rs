@@ -13,7 +13,7 @@ use shoal_wire::extended::{Holepunch, Pex, UT_HOLEPUNCH, UT_PEX};
 use super::Swarm;
 use crate::candidates::is_dialable;
 use crate::gossip::{Reachable, may_name};
-use crate::io::{Direction, PeerKey};
+use crate::io::{CandidateSource, CloseReason, Direction, PeerKey};
 use crate::misbehaved::PeerMisbehaved;
 use crate::peer::Peer;
 
@@ -21,6 +21,24 @@ impl Swarm {
     /// Whether peers tell each other of peers here.
     pub(super) fn gossips(&self) -> bool {
         self.config.pex && !self.config.private
+    }
+
+    /// It is known from now on that the torrent is private: whom no tracker and no person named is
+    /// forgotten. Who dialled us may have been told by a tracker.
+    pub(super) fn becomes_private(&mut self, now: Instant) {
+        self.config.private = true;
+        self.candidates.keep_for_private();
+        let dialled = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.direction == Direction::Outgoing);
+        let strangers = dialled.filter(|(_, peer)| {
+            let mut sources = self.candidates.sources(peer.address).iter();
+            !sources.any(CandidateSource::is_for_private)
+        });
+        for key in strangers.map(|(&key, _)| key).collect::<Vec<_>>() {
+            self.close(now, key, CloseReason::Private);
+        }
     }
 
     /// Tells everyone who may be told again what changed.

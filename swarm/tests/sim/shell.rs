@@ -352,6 +352,7 @@ impl World {
             geometry: self.content.geometry,
             have: self.nodes[number].have.clone(),
             resumed: Vec::new(),
+            private: false,
         };
         self.feed(number, live);
     }

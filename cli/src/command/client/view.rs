@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use shoal_metainfo::Torrent;
+use shoal_metainfo::{InfoHash, Torrent};
 use shoal_peer::{Event, State, TorrentSnapshot};
 use shoal_storage::{StorageError, Ways};
-use shoal_swarm::io::{CandidateSource, Event as SwarmEvent, SourceSnapshot};
+use shoal_swarm::io::{
+    CandidateSource, Event as SwarmEvent, Progress as MetadataProgress, SourceSnapshot,
+};
 
-use crate::render::line::Line;
+use crate::link::Named;
+use crate::render::line::{Line, UNKNOWN};
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json};
 use crate::units::{Bytes, Count, PerSecond, Time, rate};
@@ -45,14 +48,28 @@ pub(super) struct TooLong {
 enum Told<'a> {
     Started {
         info_hash: String,
-        name: &'a str,
+        name: Option<&'a str>,
         dir: String,
         port: u16,
+        size: Option<u64>,
+        pieces: Option<u32>,
+        piece_length: Option<u32>,
+        files: Option<usize>,
+        storage: Option<String>,
+    },
+    MetadataProgress {
+        bytes: u64,
+        bytes_total: Option<u64>,
+        peers: usize,
+        peers_asked: usize,
+    },
+    Metadata {
+        name: &'a str,
         size: u64,
         pieces: u32,
         piece_length: u32,
         files: usize,
-        storage: String,
+        private: bool,
     },
     Checking {
         bytes: u64,
@@ -219,7 +236,11 @@ impl Progress {
 pub(super) struct View {
     mode: Mode,
     with_pieces: bool,
-    torrent: Arc<Torrent>,
+    info_hash: InfoHash,
+    /// What it is called: by the torrent, before that by the link, or by nobody.
+    name: Option<String>,
+    /// `None` until a magnet's metadata is here.
+    torrent: Option<Arc<Torrent>>,
     line: Line,
     begun: Instant,
     checking: Option<Instant>,
@@ -232,13 +253,29 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(mode: Mode, torrent: &Arc<Torrent>, with_pieces: bool) -> Self {
-        let info = &torrent.info;
+    pub(super) fn new(mode: Mode, named: &Named, with_pieces: bool) -> Self {
+        let (info_hash, name, torrent) = match named {
+            Named::File(torrent) => {
+                let name = Some(torrent.info.name.clone());
+                (torrent.info_hash, name, Some(Arc::clone(torrent)))
+            }
+            Named::Link(magnet) => (magnet.info_hash, magnet.name.clone(), None),
+        };
+        let total = torrent
+            .as_ref()
+            .map(|torrent| torrent.info.geometry.total());
+        let hash = info_hash.to_string();
         Self {
             mode,
             with_pieces,
-            line: Line::new(mode, &info.name, info.geometry.total()),
-            torrent: Arc::clone(torrent),
+            line: Line::new(
+                mode,
+                name.as_deref().unwrap_or(&hash),
+                total.unwrap_or(UNKNOWN),
+            ),
+            info_hash,
+            name,
+            torrent,
             begun: Instant::now(),
             checking: None,
             complaints: HashMap::new(),
@@ -251,31 +288,83 @@ impl View {
         self.mode == Mode::Live
     }
 
-    pub(super) fn started(&self, port: u16, dir: &Path, ways: Ways) -> io::Result<()> {
-        let info = &self.torrent.info;
+    pub(super) fn started(&self, port: u16, dir: &Path, ways: Option<Ways>) -> io::Result<()> {
+        let info = self.torrent.as_ref().map(|torrent| &torrent.info);
         let dir = dir.display().to_string();
         if self.mode == Mode::Json {
             return json::emit(&Told::Started {
-                info_hash: self.torrent.info_hash.to_string(),
-                name: &info.name,
+                info_hash: self.info_hash.to_string(),
+                name: self.name.as_deref(),
                 dir,
                 port,
-                size: info.geometry.total(),
-                pieces: info.geometry.pieces(),
-                piece_length: info.geometry.full_piece_length(),
-                files: info.files.len(),
-                storage: ways.to_string(),
+                size: info.map(|info| info.geometry.total()),
+                pieces: info.map(|info| info.geometry.pieces()),
+                piece_length: info.map(|info| info.geometry.full_piece_length()),
+                files: info.map(|info| info.files.len()),
+                storage: ways.map(|ways| ways.to_string()),
             });
         }
-        let (name, size) = (Printable(&info.name), Bytes(info.geometry.total()));
+        let hash = self.info_hash.to_string();
+        let name = Printable(self.name.as_deref().unwrap_or(&hash));
+        let what = info.map_or_else(
+            || "a magnet link".to_owned(),
+            |info| Bytes(info.geometry.total()).to_string(),
+        );
         let dir = Printable(&dir);
         render::say(format_args!(
-            "{name} ({size}) in {dir}, peers on port {port}"
+            "{name} ({what}) in {dir}, peers on port {port}"
+        ))
+    }
+
+    /// How far the metadata of a magnet is.
+    fn metadata_progress(&mut self, progress: &MetadataProgress) -> io::Result<()> {
+        let MetadataProgress {
+            bytes,
+            total,
+            peers,
+            asked,
+        } = *progress;
+        self.line.set_total(total);
+        self.line.set(bytes, asking(progress));
+        self.emit(|| Told::MetadataProgress {
+            bytes,
+            bytes_total: total,
+            peers,
+            peers_asked: asked,
+        })
+    }
+
+    /// A magnet has its metadata.
+    fn metadata_found(&mut self, torrent: &Arc<Torrent>) -> io::Result<()> {
+        let info = &torrent.info;
+        let total = info.geometry.total();
+        self.line = Line::new(self.mode, &info.name, total);
+        self.torrent = Some(Arc::clone(torrent));
+        let files = info.files.len();
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Metadata {
+                name: &info.name,
+                size: total,
+                pieces: info.geometry.pieces(),
+                piece_length: info.geometry.full_piece_length(),
+                files,
+                private: info.private,
+            });
+        }
+        let name = Printable(&info.name);
+        let (size, files) = (Bytes(total), Count(files, "file"));
+        render::say(format_args!(
+            "the metadata is here: {name}, {size} in {files}"
         ))
     }
 
     pub(super) fn progress(&mut self, snapshot: &TorrentSnapshot) -> io::Result<()> {
-        if matches!(snapshot.state, State::Checking { .. }) {
+        if let Some(progress) = &snapshot.swarm.metadata
+            && self.mode != Mode::Json
+        {
+            self.line.set(progress.bytes, asking(progress));
+        }
+        if matches!(snapshot.state, State::Metadata | State::Checking { .. }) {
             return Ok(());
         }
         let state = Progress::new(snapshot);
@@ -293,6 +382,8 @@ impl View {
         snapshot: Option<&TorrentSnapshot>,
     ) -> io::Result<()> {
         match event {
+            Event::MetadataProgress(progress) => self.metadata_progress(progress),
+            Event::MetadataFound(torrent) => self.metadata_found(torrent),
             Event::Checking { done, total } => self.checking(*done, *total),
             Event::Checked { .. } => self.checked(event, snapshot),
             Event::NotRemembered { error } => self.warn(&format!(
@@ -340,6 +431,12 @@ impl View {
         json::emit(&Told::Checking { bytes, bytes_total })
     }
 
+    /// Bytes of the torrent; none while nobody knows.
+    fn size(&self) -> u64 {
+        let torrent = self.torrent.as_ref();
+        torrent.map_or(0, |torrent| torrent.info.geometry.total())
+    }
+
     fn checked(&self, event: &Event, snapshot: Option<&TorrentSnapshot>) -> io::Result<()> {
         let Event::Checked {
             have,
@@ -350,7 +447,7 @@ impl View {
         else {
             return Ok(());
         };
-        let bytes_total = self.torrent.info.geometry.total();
+        let bytes_total = self.size();
         if self.mode == Mode::Json {
             return json::emit(&Told::Checked {
                 have,
@@ -402,6 +499,10 @@ impl View {
                 self.warn(&format!(
                     "{address} sent bad {what}; it is not spoken to again"
                 ))
+            }
+            SwarmEvent::MetadataFailed => {
+                tracing::info!("metadata came that is not what the link names; asking on");
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -507,7 +608,7 @@ impl View {
 
     pub(super) fn complete(&mut self, snapshot: Option<&TorrentSnapshot>) -> io::Result<()> {
         let span = self.begun.elapsed();
-        let bytes_total = self.torrent.info.geometry.total();
+        let bytes_total = self.size();
         let downloaded = snapshot.map_or(0, |snapshot| snapshot.swarm.downloaded);
         if self.mode == Mode::Json {
             return json::emit(&Told::Complete {
@@ -543,13 +644,31 @@ impl View {
         if self.mode == Mode::Json {
             return json::emit(&Told::Stopped { complete, state });
         }
-        let Some(state) = state else {
-            return render::say("stopped");
+        let Some(state) = state.filter(|_| self.torrent.is_some()) else {
+            return render::say(match self.torrent {
+                Some(_) => "stopped",
+                None => "stopped before any peer gave the metadata",
+            });
         };
         let (down, up) = (Bytes(state.downloaded), Bytes(state.uploaded));
         let (have, pieces) = (state.have, Count(state.pieces, "piece"));
         render::say(format_args!(
             "stopped with {have} of {pieces}: {down} downloaded, {up} uploaded"
         ))
+    }
+}
+
+/// What a magnet is at, behind the percentage of its metadata.
+pub(crate) fn asking(progress: &MetadataProgress) -> String {
+    match (progress.asked, progress.peers) {
+        (0, 0) => "looking for a peer that has the metadata".to_owned(),
+        (0, peers) => format!("waiting to ask {} for the metadata", Count(peers, "peer")),
+        (asked, _) => {
+            let of = progress
+                .total
+                .map(|total| format!(", {} of it", Bytes(total)));
+            let peers = Count(asked, "peer");
+            format!("asking {peers} for the metadata{}", of.unwrap_or_default())
+        }
     }
 }

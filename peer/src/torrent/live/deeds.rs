@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use shoal_metainfo::PieceIndex;
 use shoal_swarm::io::{Direction, Event as SwarmEvent, Input, Output};
 use shoal_tracker::announcer::Input as TrackerInput;
 use shoal_wire::Decoder;
@@ -14,7 +15,7 @@ use crate::dial::dial;
 use crate::discovery::Totals;
 use crate::disk::Job;
 use crate::event::Event;
-use crate::limits::WRITE_TOGETHER;
+use crate::limits::{LEFT_UNKNOWN, WRITE_TOGETHER};
 use crate::note::{Greeted, Note};
 
 impl Live {
@@ -23,28 +24,26 @@ impl Live {
         match output {
             Output::Dial { address } => self.dial(address),
             Output::Send { peer, message } => {
-                if !self.web.put(peer, &message) {
+                if !self.web_takes(peer, &message) {
                     self.links.put(peer, |outbox| outbox.send(&message));
                 }
             }
             Output::Serve { peer, block } => self.links.put(peer, |outbox| outbox.serve(block)),
             Output::Close { peer, reason } => {
                 tracing::debug!(peer = peer.0, ?reason, "closing");
-                if !self.web.close(peer, reason)
+                if !self.web_closes(peer, reason)
                     && let Some(outbox) = self.links.outbox(peer)
                 {
                     outbox.close();
                 }
             }
             Output::Write { block, data } => {
-                self.jobs[self.shared.disk.writer_of(block.piece())]
-                    .push(Job::Write { block, data });
+                self.lay_out(block.piece(), Job::Write { block, data });
             }
             Output::Verify { piece, digests } => {
-                self.jobs[self.shared.disk.writer_of(piece)].push(Job::Verify { piece, digests });
+                self.lay_out(piece, Job::Verify { piece, digests });
             }
-            // Every torrent begins with its metadata.
-            Output::Metadata { .. } => {}
+            Output::Metadata { info } => self.metadata_found(&info),
             Output::WantPeers => self.tell_trackers(now, TrackerInput::WantPeers),
             Output::Event(SwarmEvent::Complete) => {
                 self.board.post(Event::Complete);
@@ -53,6 +52,13 @@ impl Live {
                 self.tell_trackers(now, TrackerInput::Completed);
             }
             Output::Event(event) => self.board.post(Event::Swarm(event)),
+        }
+    }
+
+    fn lay_out(&mut self, piece: PieceIndex, job: Job) {
+        // Without files no block is asked for.
+        if let Some(disk) = self.shared.disk() {
+            self.jobs[disk.writer_of(piece)].push(job);
         }
     }
 
@@ -66,14 +72,16 @@ impl Live {
     /// for others to be written with, until something waits for them or the next tick.
     pub(super) fn carry_out(&mut self) {
         self.hand_on_jobs(is_due);
-        self.links.carry_out(&self.shared.disk);
+        self.links.carry_out(self.shared.disk());
         self.announce();
     }
 
     pub(super) fn hand_on_jobs(&mut self, is_due: impl Fn(&[Job]) -> bool) {
         for (writer, jobs) in self.jobs.iter_mut().enumerate() {
-            if is_due(jobs) {
-                self.shared.disk.push(writer, std::mem::take(jobs));
+            if is_due(jobs)
+                && let Some(disk) = self.shared.disk()
+            {
+                disk.push(writer, std::mem::take(jobs));
             }
         }
     }
@@ -103,7 +111,7 @@ impl Live {
         let connection = Connection {
             stream: greeted.stream,
             place: greeted.place,
-            decoder: Decoder::new(Some(self.bitfield_length)),
+            decoder: Decoder::new(self.bitfield_length),
             outbox,
             torrent: self.to_torrent.clone(),
             surroundings: self.shared.clone(),
@@ -127,7 +135,10 @@ impl Live {
                 Totals {
                     uploaded: snapshot.uploaded,
                     downloaded: snapshot.downloaded,
-                    left: snapshot.bytes_total - snapshot.bytes_have,
+                    left: match swarm.is_live() {
+                        true => snapshot.bytes_total - snapshot.bytes_have,
+                        false => LEFT_UNKNOWN,
+                    },
                 }
             });
         }

@@ -53,7 +53,7 @@ impl Live {
             Answer::Failed { error, deed } => self.disk_failed(now, error, deed),
             Answer::Retried(Ok(())) => {
                 self.trouble = None;
-                self.shared.disk.recovered();
+                self.shared.disk().iter().for_each(|disk| disk.recovered());
                 self.tell(now, Input::DiskRecovered);
                 self.board.post(Event::DiskRecovered);
             }
@@ -86,11 +86,12 @@ impl Live {
 
     pub(super) fn retry_disk(&mut self, now: Instant) {
         if let Some(trouble) = &mut self.trouble
+            && let Some(disk) = self.shared.disk()
             && trouble.retry_at.is_some_and(|at| at <= now)
         {
             trouble.retry_at = None;
             let deed = trouble.deed.clone();
-            let writer = self.shared.disk.writer_of_deed(&deed);
+            let writer = disk.writer_of_deed(&deed);
             self.jobs[writer].push(Job::Retry(deed));
         }
     }

@@ -26,10 +26,13 @@ impl Live {
         self.carry_out();
         self.hand_on_jobs(|jobs| !jobs.is_empty());
         self.tasks.stop();
-        self.shared.disk.flush();
+        let disk = self.shared.disk();
+        disk.iter().for_each(|disk| disk.flush());
+        // Without files nothing was written.
+        let nothing = disk.is_none().then_some(Ok(()));
         let began = Instant::now();
         let (half, limit) = (began + FAREWELL_TIME_MAX / 2, began + FAREWELL_TIME_MAX);
-        let (mut said, mut flushed) = (false, None);
+        let (mut said, mut flushed) = (false, nothing);
         loop {
             let now = Instant::now();
             let in_flight = |live: &Self| live.discovery.as_ref().map_or(0, Discovery::in_flight);

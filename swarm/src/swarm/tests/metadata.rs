@@ -46,6 +46,7 @@ impl Stage {
             geometry: geometry(),
             have,
             resumed: Vec::new(),
+            private: false,
         })
     }
 }
@@ -186,6 +187,7 @@ fn blocks_of_an_earlier_run_are_not_fetched_again_by_a_magnet() {
         geometry: geometry(),
         have: Bitfield::none(4),
         resumed: vec![(piece(2), vec![0, 1, 2])],
+        private: false,
     });
     let asked = requests(&outputs, KEY);
     assert!(
@@ -365,6 +367,7 @@ fn much_that_is_here_before_the_metadata_is_told_by_new_connections() {
         geometry,
         have,
         resumed: Vec::new(),
+        private: false,
     });
     assert_eq!(closed(&outputs), [(KEY, CloseReason::Afresh)]);
     let outputs = stage.wait(SECOND * 5);
@@ -439,4 +442,44 @@ fn swarm_without_metadata_rejects_requests_for_it() {
     let request = MetadataMessage::Request { piece: 0 }.message(UT_METADATA);
     let outputs = stage.say([offers(None), request]);
     assert_eq!(said(&outputs, KEY), [MetadataMessage::Reject { piece: 0 }]);
+}
+
+#[test]
+fn magnet_that_turns_out_private_parts_from_whom_no_tracker_named() {
+    let mut stage = Stage::magnet();
+    let dialled = |id: u8, source| (PeerKey(id.into()), id, source);
+    for (peer, id, source) in [
+        dialled(2, CandidateSource::Tracker),
+        dialled(3, CandidateSource::Dht),
+    ] {
+        let addresses = vec![address(id)];
+        stage.handle(Input::Candidates { source, addresses });
+        stage.handle(Input::Connected {
+            peer,
+            address: address(id),
+            direction: Direction::Outgoing,
+            handshake: handshake(id, Extensions::OURS),
+        });
+    }
+    let (source, addresses) = (CandidateSource::Pex, vec![address(4)]);
+    stage.handle(Input::Candidates { source, addresses });
+    let peer = PeerKey(2);
+    let outputs = stage.says(peer, vec![Message::HaveAll, offers_it()]);
+    gives_all(&mut stage, outputs, peer);
+    let outputs = stage.handle(Input::Live {
+        geometry: geometry(),
+        have: Bitfield::none(4),
+        resumed: Vec::new(),
+        private: true,
+    });
+    assert_eq!(closed(&outputs), [(PeerKey(3), CloseReason::Private)]);
+    let (source, addresses) = (CandidateSource::Lsd, vec![address(5)]);
+    let mut outputs = stage.handle(Input::Candidates { source, addresses });
+    outputs.extend(stage.wait(SECOND * 3_600));
+    let dialled = outputs.iter().filter_map(|output| match output {
+        Output::Dial { address } => Some(*address),
+        _ => None,
+    });
+    let strangers = [address(3), address(4), address(5)];
+    assert_eq!(dialled.filter(|found| strangers.contains(found)).count(), 0);
 }

@@ -1,0 +1,44 @@
+//! What a command was given in place of a .torrent: perhaps a magnet link.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use shoal_metainfo::{Magnet, Torrent};
+
+use crate::error::Error;
+use crate::torrent_file;
+
+/// How a torrent was named.
+#[derive(Debug)]
+pub(crate) enum Named {
+    /// By a .torrent.
+    File(Arc<Torrent>),
+    /// By a link.
+    Link(Box<Magnet>),
+}
+
+/// Reads the .torrent, or the link: whatever begins with `magnet:` is one, unless a file has that
+/// name.
+///
+/// # Errors
+/// [`Error::TorrentFile`], [`Error::Magnet`].
+pub(crate) fn named(word: &Path) -> Result<Named, Error> {
+    let text = word.to_string_lossy();
+    let scheme = text.trim_start().get(..7).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("magnet:") && !word.exists() {
+        return Ok(Named::Link(Box::new(text.parse()?)));
+    }
+    Ok(Named::File(Arc::new(torrent_file::read(word)?)))
+}
+
+/// What of a link is passed over, each a line for people.
+pub(crate) fn warnings(magnet: &Magnet) -> Vec<String> {
+    match magnet.select.is_empty() {
+        true => Vec::new(),
+        false => vec![
+            "the link asks for some of the files only (so=), which is not supported yet: all of \
+             them are downloaded"
+                .to_owned(),
+        ],
+    }
+}
