@@ -2,10 +2,12 @@
 //!
 //! Plain data: HTTP and UDP speak it alike, client and server too.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use shoal_metainfo::{InfoHash, PeerId};
+
+use crate::limits;
 
 /// Why an announce is made, other than that it is time. Source: BEP 3 "event".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,4 +91,24 @@ pub struct ScrapeEntry {
     pub completed: u32,
     /// Peers that do not have everything: `incomplete`.
     pub leechers: u32,
+}
+
+/// An interval that a tracker told, in seconds, as far as we obey it.
+pub(crate) fn obeyed(seconds: i64) -> Duration {
+    let duration = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    duration.clamp(limits::INTERVAL_MIN, limits::INTERVAL_MAX)
+}
+
+/// Takes the peers of an answer that somebody can dial, up to [`limits::PEERS_MAX`] in all.
+pub(crate) fn extend_peers(peers: &mut Vec<SocketAddr>, list: impl Iterator<Item = SocketAddr>) {
+    let room = limits::PEERS_MAX.saturating_sub(peers.len());
+    let list = list.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+    peers.extend(list.filter(dialable).take(room));
+}
+
+/// Whether a peer can be there: it has a port, and its address is of one host.
+pub(crate) fn dialable(peer: &SocketAddr) -> bool {
+    let ip = peer.ip();
+    let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }

@@ -1,8 +1,11 @@
-//! What must hold of any bytes. BEP 3. The fuzz targets and the corpus test call it.
+//! What must hold of any bytes. BEP 3, 15. The fuzz targets and the corpus test call it.
+
+use shoal_metainfo::InfoHash;
 
 use crate::error::TrackerError;
 use crate::http::{query, response};
 use crate::limits;
+use crate::udp::packet::{self, Head, Request, Response};
 
 /// Reads `data` as the query of an announce and of a scrape.
 pub fn query(data: &[u8]) {
@@ -43,6 +46,68 @@ pub fn response(data: &[u8]) {
     match response::parse_scrape(data) {
         Ok(entries) => assert!(entries.len() <= limits::SCRAPE_HASHES_MAX),
         Err(error) => check(&error),
+    }
+}
+
+/// Reads `data` as a request over UDP.
+pub fn udp_request(data: &[u8]) {
+    let head = Head::decode(data);
+    match Request::decode(data) {
+        Ok(request) => {
+            let Head {
+                connection,
+                transaction,
+                ..
+            } = head.expect("a request has a head");
+            let again = match &request {
+                Request::Connect => packet::connect_request(transaction).to_vec(),
+                Request::Announce { request, options } => {
+                    assert_ne!(request.port, 0);
+                    let mut buffer = vec![0; data.len()];
+                    let url = options.url(&mut buffer).expect("no more than came");
+                    packet::announce_request(connection, transaction, request, url)
+                }
+                Request::Scrape(hashes) => {
+                    assert!((1..=limits::UDP_SCRAPE_HASHES_MAX).contains(&hashes.len()));
+                    let hashes: Vec<_> = hashes.iter().copied().map(InfoHash).collect();
+                    packet::scrape_request(connection, transaction, &hashes)
+                }
+            };
+            let written = Request::decode(&again).expect("what we write we read");
+            assert_eq!(Head::decode(&again), head);
+            match (&request, &written) {
+                (Request::Announce { request: a, .. }, Request::Announce { request: b, .. }) => {
+                    assert_eq!(a, b);
+                }
+                _ => assert_eq!(request, written),
+            }
+        }
+        Err(error) => assert!(printable(&error.to_string())),
+    }
+}
+
+/// Reads `data` as an answer over UDP, to an announce over either family and to a scrape.
+pub fn udp_response(data: &[u8]) {
+    let response = match Response::decode(data) {
+        Ok(response) => response,
+        Err(error) => return check(&error),
+    };
+    assert!(packet::response_transaction(data).is_some());
+    for ipv6 in [false, true] {
+        match response.into_announce(ipv6) {
+            Ok(got) => {
+                assert!((limits::INTERVAL_MIN..=limits::INTERVAL_MAX).contains(&got.interval));
+                assert!(got.peers.len() <= limits::PEERS_MAX);
+                assert!(got.peers.iter().all(|peer| peer.port() != 0));
+            }
+            Err(error) => check(&error),
+        }
+    }
+    for asked in 1..=2 {
+        match response.into_scrape(&vec![InfoHash([7; 20]); asked]) {
+            Ok(entries) => assert_eq!(entries.len(), asked),
+            Err(error) => check(&error),
+        }
     }
 }
 

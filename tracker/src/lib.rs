@@ -1,8 +1,9 @@
-//! Both ends of a tracker: who announces, when and to whom; who answers. BEP 3, 7, 12, 23, 24, 48.
+//! Both ends of a tracker: who announces, when and to whom; who answers. BEP 3, 7, 12, 15, 23, 24,
+//! 41, 48.
 //!
 //! The core does no I/O and takes the clock as an argument: [`Announcer`] walks a torrent's tiers,
 //! [`registry::Registry`] holds a server's swarms, [`http::query`] and [`http::response`] turn both
-//! into bytes. Around it lie two shells, each a feature: `client` (announces with surf on a
+//! into bytes, [`udp`] those of BEP 15. Around it lie two shells, each a feature: `client` (announces with surf on a
 //! connector of our own) and `server` (answers with tide).
 //!
 //! ```text
@@ -87,6 +88,7 @@ pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;
 mod text;
+pub mod udp;
 
 pub use announce::{AnnounceEvent, AnnounceRequest, AnnounceResponse, ScrapeEntry};
 pub use announcer::{Announcer, TrackerKey, TrackerStatus};

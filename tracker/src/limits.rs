@@ -72,6 +72,9 @@ pub const RESOLVER_QUEUE: usize = 64;
 /// Info hashes of one scrape. Source: BEP 15 allows about 74 in a packet; a URL of 4 KiB the same.
 pub const SCRAPE_HASHES_MAX: usize = 64;
 
+/// Info hashes of one scrape over UDP. Source: BEP 15, "up to about 74 torrents".
+pub const UDP_SCRAPE_HASHES_MAX: usize = 74;
+
 /// Bytes of an announce URL. Ours: half of what a request's head may have.
 pub const URL_BYTES_MAX: usize = 4_096;
 

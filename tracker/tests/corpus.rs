@@ -1,4 +1,4 @@
-//! Replays what the fuzz targets `tracker_query` and `tracker_response` start from and have found.
+//! Replays what the fuzz targets `tracker_*` start from and have found.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,6 +6,7 @@ use std::mem::discriminant;
 use std::path::Path;
 
 use shoal_tracker::http::{query, response};
+use shoal_tracker::udp::packet::{Request, Response};
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,6 +40,41 @@ fn every_seed_of_the_response_target_holds() {
         println!("{}", seed.escape_ascii());
         shoal_tracker::fuzz::response(&seed);
     }
+}
+
+#[test]
+fn every_seed_of_the_udp_targets_holds() {
+    for seed in seeds("tracker_udp_request") {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::udp_request(&seed);
+    }
+    for seed in seeds("tracker_udp_response") {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::udp_response(&seed);
+    }
+}
+
+/// Wrong length, no number of the protocol, unknown action, wrong value; too many hashes.
+#[test]
+fn udp_seeds_provoke_every_refusal_and_every_kind_of_answer() {
+    let requests = seeds("tracker_udp_request");
+    let errors = requests
+        .iter()
+        .filter_map(|seed| Request::decode(seed).err());
+    let kinds: HashSet<_> = errors.map(|error| discriminant(&error)).collect();
+    assert_eq!(kinds.len(), 5);
+    let good = requests
+        .iter()
+        .filter_map(|seed| Request::decode(seed).ok());
+    let kinds: HashSet<_> = good.map(|request| discriminant(&request)).collect();
+    assert_eq!(kinds.len(), 3);
+    let answers = seeds("tracker_udp_response");
+    let good = answers
+        .iter()
+        .filter_map(|seed| Response::decode(seed).ok());
+    let kinds: HashSet<_> = good.map(|response| discriminant(&response)).collect();
+    assert_eq!(kinds.len(), 4);
+    assert!(answers.iter().any(|seed| Response::decode(seed).is_err()));
 }
 
 /// Missing, doubled, not encoded, wrong length, wrong value; too many hashes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shoal_bencode::{Dict, Node, Options, Tree, Value, parse};
 use shoal_metainfo::{InfoHash, PeerId, compact};
 
-use crate::announce::{AnnounceResponse, ScrapeEntry};
+use crate::announce::{AnnounceResponse, ScrapeEntry, extend_peers, obeyed};
 use crate::error::{Retry, TrackerError};
 use crate::limits;
 use crate::text::printable;
@@ -36,7 +36,7 @@ pub fn parse_announce(body: &[u8]) -> Result<AnnounceResponse, TrackerError> {
     }
     if let Some(bytes) = dict.opt_bytes("peers6")? {
         let list = compact::peers_v6(bytes).map_err(malformed)?;
-        extend(&mut peers, list);
+        extend_peers(&mut peers, list);
     }
     let tracker_id = dict.opt_bytes("tracker id")?;
     let warning = dict.opt_bytes("warning message")?;
@@ -123,9 +123,7 @@ fn answer<'t, 'a>(tree: &'t Tree<'a>) -> Result<Dict<'t, 'a>, TrackerError> {
 }
 
 fn seconds(value: Option<i64>) -> Option<Duration> {
-    let seconds = u64::try_from(value?).unwrap_or(0);
-    let duration = Duration::from_secs(seconds);
-    Some(duration.clamp(limits::INTERVAL_MIN, limits::INTERVAL_MAX))
+    value.map(obeyed)
 }
 
 fn count(value: Option<i64>) -> Option<u32> {
@@ -134,7 +132,7 @@ fn count(value: Option<i64>) -> Option<u32> {
 
 fn take_peers(node: Node<'_, '_>, peers: &mut Vec<SocketAddr>) -> Result<(), TrackerError> {
     if let Some(bytes) = node.as_bytes() {
-        extend(peers, compact::peers_v4(bytes).map_err(malformed)?);
+        extend_peers(peers, compact::peers_v4(bytes).map_err(malformed)?);
         return Ok(());
     }
     let list = node.as_list().ok_or_else(|| TrackerError::Malformed {
@@ -147,20 +145,8 @@ fn take_peers(node: Node<'_, '_>, peers: &mut Vec<SocketAddr>) -> Result<(), Tra
         let port = u16::try_from(peer.opt_int("port").ok()??).ok()?;
         Some(SocketAddr::new(ip, port))
     });
-    extend(peers, dictionaries);
+    extend_peers(peers, dictionaries);
     Ok(())
-}
-
-fn extend(peers: &mut Vec<SocketAddr>, list: impl Iterator<Item = SocketAddr>) {
-    let room = limits::PEERS_MAX.saturating_sub(peers.len());
-    let list = list.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
-    peers.extend(list.filter(dialable).take(room));
-}
-
-fn dialable(peer: &SocketAddr) -> bool {
-    let ip = peer.ip();
-    let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
 /// Source: BEP 24: 4 or 16 bytes.
@@ -299,6 +285,7 @@ fn bytes(out: &mut Vec<u8>, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::announce::dialable;
     use proptest::prelude::*;
 
     fn peers(list: &[&str]) -> Vec<SocketAddr> {
