@@ -1,14 +1,15 @@
 //! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker", BEP 31.
 //!
 //! Walks the tiers in order until a tracker answers, promotes that one within its tier, keeps its
-//! intervals, backs off from those that fail, or comes again when they say. Sans-io: the clock is
-//! an argument, the exchange is the caller's, and neither sockets nor peers are known here.
+//! intervals, backs off from those that fail, or comes again when they say. One that is silent holds
+//! nobody up: the next is asked beside it. Sans-io: the clock is an argument, the exchange is the
+//! caller's, and neither sockets nor peers are known here.
 //!
 //! ```text
 //!            due                    Answered
 //! Waiting ─────────▶ Asking(first) ──────────▶ Waiting (its interval)
-//!    ▲                  │ Failed
-//!    │ none left        ▼
+//!    ▲                  │ Failed, or silent for a while
+//!    │ all failed       ▼
 //!    └────────────── Asking(next)        Stop, from anywhere: ──▶ Stopped
 //! ```
 
@@ -109,15 +110,24 @@ struct Tracker {
 enum State {
     /// The next walk through the tiers begins then; `None` when no tracker is left.
     Waiting(Option<Instant>),
-    /// One tracker has been asked.
+    /// A walk is on: nobody has answered yet.
     Asking {
-        tracker: usize,
-        event: Option<AnnounceEvent>,
-        /// Without an answer until then it has failed.
-        until: Instant,
+        /// The tracker that was asked last.
+        newest: usize,
+        /// Without an answer until then the next is asked too; `None` when there is no next.
+        hurry: Option<Instant>,
     },
     /// `stopped` has been sent.
     Stopped,
+}
+
+/// An announce that has gone out.
+#[derive(Debug, Clone, Copy)]
+struct Ask {
+    tracker: usize,
+    event: Option<AnnounceEvent>,
+    /// Without an answer until then it has failed.
+    until: Instant,
 }
 
 /// The announces of one torrent.
@@ -127,6 +137,9 @@ pub struct Announcer {
     /// The order of asking: by tier, and within it shuffled, then promoted. Indices of `trackers`.
     order: Vec<usize>,
     state: State,
+    /// Announces without an answer yet: at most one of each tracker. Some may be of a walk that
+    /// another tracker has ended.
+    asks: Vec<Ask>,
     /// The tracker that answered last.
     current: Option<usize>,
     /// `completed` is still to be told.
@@ -167,6 +180,7 @@ impl Announcer {
             trackers,
             order,
             state: State::Waiting(Some(now)),
+            asks: Vec::new(),
             current: None,
             completed: false,
             wanted: false,
@@ -202,11 +216,12 @@ impl Announcer {
     /// When to come back with [`Input::Timeout`], if nothing else happens first.
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
-        match self.state {
+        let due = match self.state {
             State::Waiting(due) => due,
-            State::Asking { until, .. } => Some(until),
-            State::Stopped => None,
-        }
+            State::Asking { hurry, .. } => hurry,
+            State::Stopped => return None,
+        };
+        self.asks.iter().map(|ask| ask.until).chain(due).min()
     }
 
     /// Keeps a text about a tracker to show: why it failed, or its warning.
@@ -250,10 +265,11 @@ impl Announcer {
 
     /// Does what is due.
     fn wake(&mut self, now: Instant) {
-        if let State::Asking { tracker, until, .. } = self.state
-            && now >= until
-        {
-            self.failed(now, tracker, None);
+        while let Some(lost) = self.asks.iter().find(|ask| now >= ask.until) {
+            self.failed(now, lost.tracker, None);
+        }
+        if matches!(self.state, State::Asking { hurry: Some(hurry), .. } if now >= hurry) {
+            self.ask_next(now);
         }
         let State::Waiting(Some(mut due)) = self.state else {
             return;
@@ -273,7 +289,8 @@ impl Announcer {
         }
     }
 
-    /// Asks the first tracker that this walk has not passed and that may be asked; waits if none.
+    /// Asks the first tracker that this walk has not passed and that may be asked. If there is none,
+    /// waits for those that were asked, and when all have failed for the first that may be again.
     fn ask_next(&mut self, now: Instant) {
         for place in 0..self.order.len() {
             let index = self.order[place];
@@ -286,13 +303,24 @@ impl Announcer {
                 return self.ask(index, event, now);
             }
         }
-        let next = self.trackers.iter().filter_map(|t| t.not_before).min();
-        self.state = State::Waiting(next.map(|next| next.max(now)));
+        self.state = match self.asks.last() {
+            Some(ask) => State::Asking {
+                newest: ask.tracker,
+                hurry: None,
+            },
+            None => {
+                let next = self.trackers.iter().filter_map(|t| t.not_before).min();
+                State::Waiting(next.map(|next| next.max(now)))
+            }
+        };
     }
 
     /// An event may pass a tracker's min interval, but not the back-off of one that failed.
     fn may_ask(&self, index: usize, event: Option<AnnounceEvent>, now: Instant) -> bool {
         let tracker = &self.trackers[index];
+        if self.asks.iter().any(|ask| ask.tracker == index) {
+            return false;
+        }
         let Some(not_before) = tracker.not_before else {
             return false;
         };
@@ -310,10 +338,14 @@ impl Announcer {
     }
 
     fn ask(&mut self, index: usize, event: Option<AnnounceEvent>, now: Instant) {
-        self.state = State::Asking {
+        self.asks.push(Ask {
             tracker: index,
             event,
             until: now + limits::ANSWER_MAX,
+        });
+        self.state = State::Asking {
+            newest: index,
+            hurry: Some(now + limits::PATIENCE),
         };
         self.outputs.push_back(Output::Announce {
             tracker: TrackerKey(index),
@@ -323,12 +355,9 @@ impl Announcer {
     }
 
     fn answered(&mut self, now: Instant, index: usize, response: &AnnounceResponse) {
-        let State::Asking { tracker, event, .. } = self.state else {
+        let Some(event) = self.end(index) else {
             return;
         };
-        if tracker != index {
-            return;
-        }
         let interval = response
             .interval
             .clamp(limits::INTERVAL_MIN, limits::INTERVAL_MAX);
@@ -351,14 +380,24 @@ impl Announcer {
         if event == Some(AnnounceEvent::Completed) {
             self.completed = false;
         }
-        self.wanted = false;
-        self.current = Some(index);
-        self.promote(index);
-        self.state = State::Waiting(Some(now + interval));
+        // One that was passed over in a walk which another has ended adds its peers, no more.
+        if matches!(self.state, State::Asking { .. }) {
+            self.wanted = false;
+            self.current = Some(index);
+            self.promote(index);
+            self.state = State::Waiting(Some(now + interval));
+        }
+    }
+
+    /// Takes the announce to a tracker off the list, and gives what it told; `None` if it was lost
+    /// already.
+    fn end(&mut self, index: usize) -> Option<Option<AnnounceEvent>> {
+        let place = self.asks.iter().position(|ask| ask.tracker == index)?;
+        Some(self.asks.remove(place).event)
     }
 
     fn failed(&mut self, now: Instant, index: usize, retry: Option<Retry>) {
-        if !matches!(self.state, State::Asking { tracker, .. } if tracker == index) {
+        if self.end(index).is_none() {
             return;
         }
         let tracker = &mut self.trackers[index];
@@ -374,7 +413,12 @@ impl Announcer {
         // An event that failed must not open the way past the min interval of the answer before it.
         let not_before = tracker.not_before.zip(wait);
         tracker.not_before = not_before.map(|(earliest, wait)| earliest.max(now + wait));
-        self.ask_next(now);
+        // While a later one still has time to answer, this one is not missed.
+        if let State::Asking { newest, hurry } = self.state
+            && (newest == index || hurry.is_none())
+        {
+            self.ask_next(now);
+        }
     }
 
     /// Puts a tracker at the front of its tier. Source: BEP 12.
@@ -392,6 +436,7 @@ impl Announcer {
     /// Tells each tracker that knows us; what was waiting to be said is dropped.
     fn stop(&mut self) {
         self.state = State::Stopped;
+        self.asks.clear();
         self.outputs.clear();
         for &index in &self.order {
             let tracker = &self.trackers[index];
@@ -685,18 +730,74 @@ mod tests {
     fn lost_answer_counts_as_a_failure() {
         let mut world = World::new(&[&["a"], &["b"]]);
         let (late, _, _) = world.announce().unwrap();
-        assert_eq!(world.sleep(), limits::ANSWER_MAX.as_secs());
+        assert_eq!(world.sleep(), limits::PATIENCE.as_secs());
         world.answer("b", Some(Started), &response(900, None));
+        assert_eq!(
+            world.sleep() + limits::PATIENCE.as_secs(),
+            limits::ANSWER_MAX.as_secs()
+        );
+        assert_eq!(world.announcer.status()[0].failures, 1);
         let response = response(50, None);
         world.input(Input::Answered {
             tracker: late,
             response: &response,
         });
         assert_eq!(
-            world.sleep(),
+            world.sleep() + limits::ANSWER_MAX.as_secs() - limits::PATIENCE.as_secs(),
             900,
             "an answer that is too late changes nothing"
         );
+    }
+
+    #[test]
+    fn silent_tracker_delays_nobody() {
+        let mut world = World::new(&[&["a"], &["b"], &["c"]]);
+        let (silent, _, _) = world.announce().unwrap();
+        assert_eq!(world.sleep(), limits::PATIENCE.as_secs());
+        let (slow, url, event) = world.announce().unwrap();
+        assert_eq!((url.as_str(), event), ("b", Some(Started)));
+        let failed = |tracker| Input::Failed {
+            tracker,
+            retry: None,
+        };
+        world.input(failed(silent));
+        assert_eq!(world.announce(), None, "the second has its time too");
+        world.sleep();
+        let (last, url, _) = world.announce().unwrap();
+        assert_eq!(url, "c");
+        world.input(failed(last));
+        assert_eq!(world.announce(), None, "nobody is left to ask");
+        let response = response(900, None);
+        let answered = Input::Answered {
+            tracker: slow,
+            response: &response,
+        };
+        world.input(answered);
+        assert_eq!(world.sleep(), 900);
+    }
+
+    #[test]
+    fn slow_answer_counts_though_another_came_first() {
+        let mut world = World::new(&[&["a"], &["b"]]);
+        let (slow, _, _) = world.announce().unwrap();
+        world.sleep();
+        world.answer("b", Some(Started), &response(900, None));
+        let late = response(60, None);
+        world.input(Input::Answered {
+            tracker: slow,
+            response: &late,
+        });
+        assert_eq!(world.announce(), None);
+        assert!(world.announcer.status().iter().all(|status| status.working));
+        assert_eq!(
+            world.sleep(),
+            900,
+            "the interval is of the one that answered first"
+        );
+        world.answer("a", None, &response(900, None));
+        world.input(Input::Stop);
+        let stopped = std::iter::from_fn(|| world.announcer.poll()).count();
+        assert_eq!(stopped, 2, "both know us");
     }
 
     #[test]
@@ -785,21 +886,19 @@ mod tests {
             let mut announcer = Announcer::new(&list, seed, now);
             let mut earliest = [start; 3];
             let mut known = [false; 3];
-            let mut open = None;
+            let mut open: VecDeque<TrackerKey> = VecDeque::new();
             for step in steps {
                 while let Some(Output::Announce { tracker, event, .. }) = announcer.poll() {
-                    prop_assert_eq!(open, None, "one at a time");
+                    prop_assert!(!open.contains(&tracker), "one at a time of each");
                     prop_assert!(event.is_some() || now >= earliest[tracker.0], "too early");
                     prop_assert_eq!(event == Some(Started), !known[tracker.0]);
-                    open = Some(tracker);
+                    open.push_back(tracker);
                 }
-                match (step, open) {
+                match (step, open.front().copied()) {
                     (Step::Sleep, _) => {
                         now = announcer.timeout().expect("trackers are never given up").max(now);
-                        if open.is_some() {
-                            open = None;
-                        }
                         announcer.handle(now, Input::Timeout);
+                        open.retain(|key| announcer.asks.iter().any(|ask| ask.tracker == key.0));
                     }
                     (Step::Wait(s), None) => {
                         now += Duration::from_secs(s.into());
@@ -813,11 +912,11 @@ mod tests {
                         let min = response.min_interval.unwrap_or(limits::MIN_INTERVAL_DEFAULT);
                         let wait = min.min(response.interval).max(limits::INTERVAL_MIN);
                         earliest[tracker.0] = now + wait;
-                        open = None;
+                        open.pop_front();
                         announcer.handle(now, Input::Answered { tracker, response: &response });
                     }
                     (Step::Fail, Some(tracker)) => {
-                        open = None;
+                        open.pop_front();
                         announcer.handle(now, Input::Failed { tracker, retry: None });
                     }
                     _ => {}
@@ -828,9 +927,9 @@ mod tests {
             let mut answered = false;
             while !answered && now <= deadline {
                 if let Some(Output::Announce { tracker, .. }) = announcer.poll() {
-                    open = Some(tracker);
+                    open.push_back(tracker);
                 }
-                if let Some(tracker) = open.take() {
+                if let Some(tracker) = open.pop_front() {
                     let response = response(900, None);
                     announcer.handle(now, Input::Answered { tracker, response: &response });
                     answered = true;

@@ -3,8 +3,8 @@
 //!
 //! The core does no I/O and takes the clock as an argument: [`Announcer`] walks a torrent's tiers,
 //! [`registry::Registry`] holds a server's swarms, [`http::query`] and [`http::response`] turn both
-//! into bytes, [`udp`] those of BEP 15. Around it lie two shells, each a feature: `client` (announces with surf on a
-//! connector of our own) and `server` (answers with tide).
+//! into bytes, [`udp`] does it for BEP 15. Around them lie two shells, each a feature: `client`
+//! (announces with surf on a connector of our own, and over UDP) and `server` (answers with tide).
 //!
 //! ```text
 //! announcer ──▶ client ──▶ http::query ─ ─ ▶ server ──▶ registry

@@ -47,6 +47,11 @@ pub const RETRY_MAX: Duration = Duration::from_secs(60 * 60);
 /// Shortest wait that a tracker's refusal may ask for. Source: BEP 31 counts in minutes.
 pub const RETRY_SAID_MIN: Duration = Duration::from_secs(60);
 
+/// An announce without an answer for so long has the next tracker asked beside it. Ours: a good
+/// tracker answers within one or two seconds, a dead one would hold the torrent up for
+/// [`EXCHANGE_MAX`].
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// An announce without an answer for so long has failed. Ours: four times [`EXCHANGE_MAX`].
 pub const ANSWER_MAX: Duration = Duration::from_secs(120);
 
