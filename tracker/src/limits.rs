@@ -80,6 +80,20 @@ pub const SCRAPE_HASHES_MAX: usize = 64;
 /// Info hashes of one scrape over UDP. Source: BEP 15, "up to about 74 torrents".
 pub const UDP_SCRAPE_HASHES_MAX: usize = 74;
 
+/// A packet without an answer is sent again after this, and after twice as long each further time.
+/// Source: BEP 15, "15 * 2 ^ n seconds".
+pub const UDP_RETRY: Duration = Duration::from_secs(15);
+
+/// How often that wait is doubled. Source: BEP 15, n up to 8.
+pub const UDP_DOUBLINGS_MAX: u32 = 8;
+
+/// One question over UDP, with all that is sent again. Ours: BEP 15 would go on for two hours; with
+/// this the third packet has had its 60 seconds, and [`RETRY_MIN`] to [`RETRY_MAX`] take over.
+pub const UDP_EXCHANGE_MAX: Duration = Duration::from_secs(105);
+
+/// How long a connection id may be used. Source: BEP 15, one minute.
+pub const CONNECTION_ID_MAX: Duration = Duration::from_secs(60);
+
 /// Bytes of an announce URL. Ours: half of what a request's head may have.
 pub const URL_BYTES_MAX: usize = 4_096;
 

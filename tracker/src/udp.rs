@@ -1,9 +1,12 @@
 //! Announces and scrapes as UDP carries them. BEP 15, 41.
 //!
-//! Bytes to types and back, for both sides; no sockets, no clock.
+//! [`packet`] is bytes to types and back, for both sides; [`exchange`] is what a client does with
+//! them. No sockets, and the clock is an argument.
 
+pub mod exchange;
 pub mod options;
 pub mod packet;
 
+pub use exchange::Exchange;
 pub use options::Options;
 pub use packet::{ConnectionId, Counts, Head, Request, RequestError, Response, TransactionId};
