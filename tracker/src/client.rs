@@ -1,61 +1,106 @@
-//! Announces and scrapes over HTTP and HTTPS. BEP 3 "trackers", BEP 7, 23, 48.
+//! Announces and scrapes over HTTP, HTTPS and UDP. BEP 3 "trackers", BEP 7, 15, 23, 41, 48.
 //!
-//! Surf carries them, on a connector of our own: its ready ones look names up on an executor thread
-//! or bring old TLS. One limit holds around the whole exchange; who is announced to, and when, is
-//! [`crate::announcer`]'s business.
+//! Over HTTP surf carries them, on a connector of our own: its ready ones look names up on an
+//! executor thread or bring old TLS. One limit holds around the whole exchange; who is announced to,
+//! and when, is [`crate::announcer`]'s business. With a proxy nothing goes beside it.
 
-mod address;
+pub mod address;
 mod connector;
 mod resolve;
+mod socks5;
+mod target;
 mod tls;
+mod udp;
 pub mod web;
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_rustls::rustls::RootCertStore;
 use shoal_metainfo::InfoHash;
-use surf::http::{Method, Url};
+use surf::http::{Method, Url, url::Host};
 
 use crate::announce::{AnnounceRequest, AnnounceResponse, ScrapeEntry};
 use crate::error::TrackerError;
 use crate::http::{query, response};
 use crate::limits;
-use crate::text::printable;
+use crate::udp::exchange::{Answer, Question};
+use address::Purpose;
 use connector::Connector;
 use resolve::Resolver;
+pub use socks5::{Destination, Proxy, ProxyError};
+use target::{Target, UdpTarget};
+use udp::Udp;
+use web::Web;
 
-/// Talks to trackers. A clone shares the threads that look names up.
+/// Talks to trackers. A clone shares the threads that look names up, and the sockets.
 #[derive(Clone)]
 pub struct Client {
     surf: surf::Client,
-    timeout: Duration,
+    resolver: Arc<Resolver>,
+    udp: Arc<Udp>,
+    web: Web,
+    /// UDP has no way through it.
+    proxied: bool,
+    /// Other than [`limits::EXCHANGE_MAX`] and [`limits::UDP_EXCHANGE_MAX`].
+    timeout: Option<Duration>,
 }
 
 impl Client {
     /// A client that trusts the certificate authorities that browsers trust.
     #[must_use]
     pub fn new() -> Self {
-        Self::assemble(resolve::system, tls::public_roots())
+        Self::build(resolve::system, tls::public_roots(), None)
     }
 
+    /// A client whose every connection goes through a proxy; it is the proxy that looks names up.
+    /// Trackers on UDP are refused.
+    #[must_use]
+    pub fn through(proxy: Proxy) -> Self {
+        let never = |_: &str, _| Err(io::Error::other("names are the proxy's business"));
+        Self::build(never, tls::public_roots(), Some(proxy))
+    }
+
+    #[cfg(test)]
     fn assemble(
         lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
         roots: RootCertStore,
     ) -> Self {
-        let connector = Connector::new(Resolver::new(lookup), roots);
+        Self::build(lookup, roots, None)
+    }
+
+    fn build(
+        lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+        roots: RootCertStore,
+        proxy: Option<Proxy>,
+    ) -> Self {
+        let resolver = Arc::new(Resolver::new(lookup));
+        let proxied = proxy.is_some();
+        let connector = || Connector::new(Arc::clone(&resolver), roots.clone(), proxy.clone());
         Self {
-            surf: surf::Client::with_http_client(connector),
-            timeout: limits::EXCHANGE_MAX,
+            web: Web::new(connector()),
+            surf: surf::Client::with_http_client(connector()),
+            resolver,
+            udp: Arc::default(),
+            proxied,
+            timeout: None,
         }
+    }
+
+    /// What web seeds are asked with: the same look-ups, authorities and proxy.
+    #[must_use]
+    pub fn web(&self) -> Web {
+        self.web.clone()
     }
 
     /// The same with another limit for one exchange: three seconds for a `stopped`, say.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -68,13 +113,28 @@ impl Client {
         url: &str,
         request: &AnnounceRequest,
     ) -> Result<AnnounceResponse, TrackerError> {
-        check(url, limits::URL_BYTES_MAX)?;
-        let body = self.exchange(&query::announce_url(url, request)).await?;
-        response::parse_announce(&body)
+        match Target::parse(url)? {
+            Target::Http(url) => {
+                let url = query::announce_url(url.as_str(), request);
+                let body = self.exchange(&url).await?;
+                response::parse_announce(&body)
+            }
+            Target::Udp(target) => {
+                let question = Question::Announce {
+                    request: request.clone(),
+                    url: target.place.clone(),
+                };
+                let asked = async {
+                    let addresses = self.udp_addresses(&target).await?;
+                    self.udp.announce(&addresses, &question).await
+                };
+                self.in_time(limits::UDP_EXCHANGE_MAX, asked).await
+            }
+        }
     }
 
-    /// Asks the tracker at `url`, an announce URL, about torrents; at most
-    /// [`limits::SCRAPE_HASHES_MAX`] of them.
+    /// Asks the tracker at `url`, an announce URL, about torrents: the first
+    /// [`limits::SCRAPE_HASHES_MAX`] of them, over UDP [`limits::UDP_SCRAPE_HASHES_MAX`].
     ///
     /// # Errors
     /// [`TrackerError::ScrapeUnsupported`] if the URL has no scrape form; else as
@@ -84,30 +144,80 @@ impl Client {
         url: &str,
         info_hashes: &[InfoHash],
     ) -> Result<Vec<ScrapeEntry>, TrackerError> {
-        check(url, limits::URL_BYTES_MAX)?;
-        let body = self.exchange(&query::scrape_url(url, info_hashes)?).await?;
-        response::parse_scrape(&body)
+        match Target::parse(url)? {
+            Target::Http(url) => {
+                let url = query::scrape_url(url.as_str(), info_hashes)?;
+                let body = self.exchange(&url).await?;
+                response::parse_scrape(&body)
+            }
+            Target::Udp(target) => {
+                let most = info_hashes.len().min(limits::UDP_SCRAPE_HASHES_MAX);
+                let question = Question::Scrape(info_hashes[..most].to_vec());
+                let asked = async {
+                    let addresses = self.udp_addresses(&target).await?;
+                    self.udp.ask(&addresses, &question).await
+                };
+                match self.in_time(limits::UDP_EXCHANGE_MAX, asked).await? {
+                    Answer::Scrape(entries) => Ok(entries),
+                    Answer::Announce(_) => unreachable!("a scrape is answered by a scrape"),
+                }
+            }
+        }
     }
 
     /// Why no client of ours would announce to `url`, as far as that is clear without asking
     /// anybody: for a warning to who makes a torrent. `None` when nothing speaks against it.
     #[must_use]
     pub fn refusal(url: &str) -> Option<&'static str> {
-        address::refusal(&Url::parse(url).ok()?)
+        let refused = match Target::parse(url).ok()? {
+            Target::Http(url) => {
+                let purpose = Purpose::Announce { path: url.path() };
+                address::permitted_unseen(&url.host()?, purpose, None)
+            }
+            Target::Udp(target) => {
+                address::permitted_unseen(&target.host, Purpose::UdpAnnounce, None)
+            }
+        };
+        match refused {
+            Err(TrackerError::Forbidden { why, .. }) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// The addresses of a tracker on UDP that may be asked.
+    async fn udp_addresses(&self, target: &UdpTarget) -> Result<Vec<SocketAddr>, TrackerError> {
+        if self.proxied {
+            return Err(TrackerError::UdpThroughProxy);
+        }
+        let host = match &target.host {
+            Host::Domain(name) => Host::Domain(name.as_str()),
+            Host::Ipv4(ip) => Host::Ipv4(*ip),
+            Host::Ipv6(ip) => Host::Ipv6(*ip),
+        };
+        let addresses = self.resolver.resolve(&host, target.port).await?;
+        address::permitted(&host.to_string(), &addresses, Purpose::UdpAnnounce, None)
     }
 
     /// The body that is at a URL.
     async fn exchange(&self, url: &str) -> Result<Vec<u8>, TrackerError> {
-        let url = check(url, limits::REQUEST_URL_BYTES_MAX)?;
+        let url = Url::parse(url).map_err(|error| target::unusable(url, &error.to_string()))?;
         let exchange = async {
             let request = surf::Request::builder(Method::Get, url).build();
             let mut response = self.surf.send(request).await?;
             response.body_bytes().await
         };
-        let after = self.timeout;
+        let exchange = async { exchange.await.map_err(connector::cause) };
+        self.in_time(limits::EXCHANGE_MAX, exchange).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        limit: Duration,
+        exchange: impl Future<Output = Result<T, TrackerError>>,
+    ) -> Result<T, TrackerError> {
+        let after = self.timeout.unwrap_or(limit);
         let result = async_std::future::timeout(after, exchange).await;
-        let result = result.map_err(|_| TrackerError::Timeout { after })?;
-        result.map_err(connector::cause)
+        result.unwrap_or(Err(TrackerError::Timeout { after }))
     }
 }
 
@@ -124,29 +234,6 @@ impl fmt::Debug for Client {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// The URL, if we can use it at all.
-fn check(text: &str, bytes_max: usize) -> Result<Url, TrackerError> {
-    let bad = |reason: &str| TrackerError::Url {
-        url: printable(text.as_bytes()),
-        reason: reason.to_owned(),
-    };
-    if text.len() > bytes_max {
-        return Err(bad("it is too long"));
-    }
-    let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        let scheme = printable(url.scheme().as_bytes());
-        return Err(TrackerError::Scheme { scheme });
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(bad("it names no host"));
-    }
-    if url.port_or_known_default() == Some(0) {
-        return Err(bad("port 0 cannot be connected to"));
-    }
-    Ok(url)
 }
 
 #[cfg(test)]

@@ -54,6 +54,13 @@ pub enum TrackerError {
         /// What the system says.
         reason: String,
     },
+    /// The proxy does not relay it, and around the proxy nothing goes.
+    #[error("a tracker on udp cannot be reached through a proxy; it was not contacted")]
+    UdpThroughProxy,
+    /// No connection through the proxy.
+    #[cfg(feature = "client")]
+    #[error("{0}")]
+    Proxy(#[from] crate::client::ProxyError),
     /// The whole exchange took too long.
     #[error("the tracker did not answer within {} s; it may be overloaded", .after.as_secs_f32())]
     Timeout {
@@ -143,6 +150,7 @@ impl TrackerError {
             Self::Url { .. }
             | Self::Scheme { .. }
             | Self::ScrapeUnsupported
+            | Self::UdpThroughProxy
             | Self::Status { code: 410 } => Some(Retry::Never),
             Self::Failure { retry, .. } => *retry,
             _ => None,
@@ -158,9 +166,8 @@ impl TrackerError {
 
 fn scheme_advice(scheme: &str) -> &'static str {
     match scheme {
-        "udp" => " yet; use the tracker's http address if it has one",
-        "ws" | "wss" => " (it is for browsers); use an http or https tracker",
-        _ => "; use an http or https tracker",
+        "ws" | "wss" => " (it is for browsers); use an http, https or udp tracker",
+        _ => "; use an http, https or udp tracker",
     }
 }
 
@@ -187,7 +194,6 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains(expect), "{text}");
         };
-        check(scheme("udp"), "not supported yet; use the tracker's http");
         check(scheme("wss"), "for browsers");
         check(scheme("gopher"), "`gopher` is not supported; use an http");
         check(TrackerError::Status { code: 404 }, "404 (not found)");

@@ -91,14 +91,26 @@ pub const UDP_DOUBLINGS_MAX: u32 = 8;
 /// this the third packet has had its 60 seconds, and [`RETRY_MIN`] to [`RETRY_MAX`] take over.
 pub const UDP_EXCHANGE_MAX: Duration = Duration::from_secs(105);
 
+/// Bytes of path and query sent with an announce over UDP. Ours: what an IPv6 packet of 1,280 bytes
+/// has room for; the longest in use are passkeys of some 40.
+pub const UDP_URL_BYTES_MAX: usize = 1_024;
+
+/// Bytes of an answer over UDP that are read. Ours: 900 peers of IPv6; answers fit one packet of
+/// some 1,400 as a rule.
+pub const UDP_PACKET_BYTES_MAX: usize = 16 << 10;
+
+/// Questions that wait to be sent over UDP; one more waits at the door. Ours.
+pub const UDP_QUEUE: usize = 64;
+
+/// After an answer over one address family, the other has this long for its own. Ours: a family
+/// without a way must not hold up the one that has.
+pub const FAMILY_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a connection id may be used. Source: BEP 15, one minute.
 pub const CONNECTION_ID_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of an announce URL. Ours: half of what a request's head may have.
 pub const URL_BYTES_MAX: usize = 4_096;
-
-/// Bytes of an announce URL with a request appended. Ours: the largest scrape has 4.5 KiB.
-pub const REQUEST_URL_BYTES_MAX: usize = 10_000;
 
 /// Bytes of a request's or a response's head. Source: aquatic has 2 KiB, tide's codec 8 KiB.
 pub const HEAD_BYTES_MAX: usize = 8_192;
@@ -169,3 +181,7 @@ pub const WEB_SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// A line between two chunks of a body, bytes. Ours: a length and what few extensions there are.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
+
+/// Longest URL of a file on a web seed, bytes. Ours: a web seed's and a path, each as long as it may
+/// be, with every byte of the path escaped.
+pub const WEB_URL_BYTES_MAX: usize = 16 << 10;

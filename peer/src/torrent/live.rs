@@ -21,6 +21,7 @@ use shoal_storage::Storage;
 use shoal_swarm::Swarm;
 use shoal_swarm::io::{CandidateSource, Config, Input, PeerKey, Progress, Source};
 use shoal_tracker::announcer::{Announcer, Input as TrackerInput};
+use shoal_tracker::client::Client;
 use shoal_wire::{Extensions, Handshake};
 
 use super::check::{Check, Partial, partial};
@@ -54,6 +55,7 @@ pub(super) struct Live {
     bitfield_length: Option<usize>,
     links: Links,
     discovery: Option<Discovery>,
+    client: Arc<Client>,
     /// `None` until it is known what is missing.
     web: Option<WebSeeds>,
     tasks: Tasks,
@@ -222,6 +224,7 @@ impl Live {
             },
             bitfield_length: None,
             links: Links::default(),
+            client: start.client,
             web: None,
             tasks: Tasks::new(),
             jobs: Vec::new(),

@@ -1,16 +1,20 @@
 //! Which addresses a torrent may make us talk to. BEP 3 has no word on it; CWE-918 has.
 //!
-//! A torrent is a stranger's: its announce URL must not become a request to a router, a metadata
-//! service or a database on this machine. The rules are libtorrent's (issues 5303, 5846), and:
+//! A torrent is a stranger's: what it names must not become a request to a router, a metadata
+//! service or a database on this machine. The rules are libtorrent's (issues 5303, 5319, 5846):
 //!
-//! - a tracker in the local network is legitimate, so private addresses are contacted;
-//! - one on this machine only under a path that begins `/announce` or `/scrape`;
-//! - a redirect that came from the internet never leads into a private network;
-//! - link-local addresses (clouds keep metadata there), multicast, and what is reserved: never.
+//! | where | tracker, http | tracker, udp | web seed | redirected there from the internet |
+//! |---|---|---|---|---|
+//! | the internet | yes | yes | yes | yes |
+//! | a private network | yes | yes | without a query | no |
+//! | this machine | under `/announce…`, `/scrape…` | yes | without a query | no |
+//! | link-local, multicast, reserved, clouds' metadata | no | no | no | no |
+//!
+//! A tracker in the local network is legitimate. Over UDP nothing but BEP 15's sixteen bytes is sent
+//! until what is there has shown that it is a tracker, so the path says nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http_types::Url;
 use http_types::url::Host;
 
 use crate::error::TrackerError;
@@ -18,7 +22,7 @@ use crate::limits;
 
 /// How far away an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub enum Reach {
     /// On the internet.
     Global,
     /// In a private network.
@@ -29,45 +33,38 @@ pub(super) enum Reach {
     Never(&'static str),
 }
 
-/// The addresses of `host` that may be connected to, IPv6 and IPv4 in turn.
-pub(super) fn permitted(
-    host: &str,
-    addresses: &[SocketAddr],
-    path: &str,
-    redirected_from: Option<Reach>,
-) -> Result<Vec<SocketAddr>, TrackerError> {
-    permitted_by(host, addresses, |reach| {
-        forbids(reach, path, redirected_from)
-    })
+/// What a torrent would have us do there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose<'u> {
+    /// Announce or scrape over HTTP.
+    Announce {
+        /// The path of the URL.
+        path: &'u str,
+    },
+    /// Announce or scrape over UDP.
+    UdpAnnounce,
+    /// Read a part of a file.
+    WebSeed {
+        /// Whether the URL has a query: with one, the torrent chooses what a service is told.
+        query: bool,
+    },
 }
 
-/// The same for a web seed: BEP 19 leaves its path to who made the torrent, so what may ask a
-/// service in a private network to do something is its query, and with one it is not contacted.
+/// The addresses of `host` that may be connected to, IPv6 and IPv4 in turn. They are to be used as
+/// they are: a second look-up may give others.
 ///
-/// Source: libtorrent's `ssrf_mitigation`.
-pub(super) fn permitted_web_seed(
+/// # Errors
+/// [`TrackerError::Forbidden`] when none of them may; [`TrackerError::Resolve`] when there is none.
+pub fn permitted(
     host: &str,
     addresses: &[SocketAddr],
-    has_query: bool,
+    purpose: Purpose<'_>,
     redirected_from: Option<Reach>,
-) -> Result<Vec<SocketAddr>, TrackerError> {
-    permitted_by(host, addresses, |reach| match reach {
-        Reach::Private | Reach::Loopback if has_query => {
-            Some("in a private network only URLs without a query are contacted")
-        }
-        reach => forbids(reach, "/announce", redirected_from),
-    })
-}
-
-fn permitted_by(
-    host: &str,
-    addresses: &[SocketAddr],
-    forbids: impl Fn(Reach) -> Option<&'static str>,
 ) -> Result<Vec<SocketAddr>, TrackerError> {
     let mut refused = None;
     let mut good = Vec::new();
     for &address in addresses {
-        match forbids(reach(address.ip())) {
+        match forbids(reach(address.ip()), purpose, redirected_from) {
             Some(why) => refused = Some((address.ip(), why)),
             None => good.push(address),
         }
@@ -85,42 +82,83 @@ fn permitted_by(
     Ok(in_turn(&good))
 }
 
-fn forbids(reach: Reach, path: &str, redirected_from: Option<Reach>) -> Option<&'static str> {
-    match reach {
-        Reach::Never(why) => Some(why),
-        Reach::Private | Reach::Loopback if redirected_from == Some(Reach::Global) => {
+fn forbids(
+    reach: Reach,
+    purpose: Purpose<'_>,
+    redirected_from: Option<Reach>,
+) -> Option<&'static str> {
+    match (reach, purpose) {
+        (Reach::Never(why), _) => Some(why),
+        (Reach::Private | Reach::Loopback, _) if redirected_from == Some(Reach::Global) => {
             Some("a redirect from the internet must not lead into a private network")
         }
-        Reach::Loopback if !(path.starts_with("/announce") || path.starts_with("/scrape")) => Some(
-            "on this machine only paths that begin /announce or /scrape are contacted, so that \
-                  a torrent cannot reach other services here",
+        (Reach::Loopback, Purpose::Announce { path })
+            if !(path.starts_with("/announce") || path.starts_with("/scrape")) =>
+        {
+            Some(
+                "on this machine only paths that begin /announce or /scrape are contacted, so \
+                 that a torrent cannot reach other services here",
+            )
+        }
+        (Reach::Private | Reach::Loopback, Purpose::WebSeed { query: true }) => Some(
+            "in a private network a web seed is not asked with a query, so that a torrent cannot \
+             command other services there",
         ),
-        Reach::Global | Reach::Private | Reach::Loopback => None,
+        (Reach::Global | Reach::Private | Reach::Loopback, _) => None,
     }
 }
 
-/// Why no announce goes to a URL, where that is clear without looking its name up.
-pub(super) fn refusal(url: &Url) -> Option<&'static str> {
-    let ip = match url.host()? {
-        Host::Ipv4(ip) => ip.into(),
-        Host::Ipv6(ip) => ip.into(),
-        // Source: RFC 6761, section 6.3.
-        Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => {
-            Ipv4Addr::LOCALHOST.into()
-        }
-        Host::Domain(_) => return None,
+/// Why a host is not contacted, where that is clear without looking its name up: for a warning, and
+/// for what goes through a proxy, which looks names up by itself.
+///
+/// # Errors
+/// [`TrackerError::Forbidden`].
+pub fn permitted_unseen<S: AsRef<str>>(
+    host: &Host<S>,
+    purpose: Purpose<'_>,
+    redirected_from: Option<Reach>,
+) -> Result<Reach, TrackerError> {
+    let ip = match host {
+        Host::Ipv4(ip) => IpAddr::V4(*ip),
+        Host::Ipv6(ip) => IpAddr::V6(*ip),
+        Host::Domain(name) if is_localhost(name.as_ref()) => Ipv4Addr::LOCALHOST.into(),
+        // Then a redirect from there stays on the internet.
+        Host::Domain(_) => return Ok(Reach::Global),
     };
-    forbids(reach(ip), url.path(), None)
+    let reach = reach(ip);
+    match forbids(reach, purpose, redirected_from) {
+        None => Ok(reach),
+        Some(why) => Err(TrackerError::Forbidden {
+            host: host.to_string(),
+            address: ip,
+            why,
+        }),
+    }
+}
+
+/// Source: RFC 6761, section 6.3.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let end = name.len().checked_sub("localhost".len());
+    let end = end.and_then(|at| name.split_at_checked(at));
+    end.is_some_and(|(front, end)| {
+        end.eq_ignore_ascii_case("localhost") && (front.is_empty() || front.ends_with('.'))
+    })
 }
 
 /// How far away an address is, seen through the IPv6 forms that embed an IPv4 one.
 ///
 /// Source: the IANA special-purpose registries; RFC 4291 (mapped), 6052 (NAT64), 3056 (6to4).
-pub(super) fn reach(ip: IpAddr) -> Reach {
+#[must_use]
+pub fn reach(ip: IpAddr) -> Reach {
     match ip.to_canonical() {
         IpAddr::V4(ip) => reach_v4(ip),
         IpAddr::V6(ip) => match ip.segments() {
             [0x64, 0xff9b, 0, 0, 0, 0, high, low] => reach_v4(embedded(high, low)),
+            // Source: RFC 8215: a translator of one's own, which may lead anywhere inside.
+            [0x64, 0xff9b, 1, ..] => Reach::Never("that address is translated to a local one"),
+            // Source: RFC 4380: Teredo leads to one host behind a NAT, where no tracker is.
+            [0x2001, 0, ..] => Reach::Never("that is the address of a tunnel"),
             [0x2002, high, low, ..] => reach_v4(embedded(high, low)),
             _ => reach_v6(ip),
         },
@@ -202,6 +240,8 @@ mod tests {
             "255.255.255.255",
             "::",
             "::7f00:1",
+            "64:ff9b:1::7f00:1",
+            "2001::7f00:1",
             "fe80::1",
             "fd00:ec2::254",
             "fd20:ce::254",
@@ -246,7 +286,7 @@ mod tests {
 
     fn permit(list: &[&str], path: &str, from: Option<Reach>) -> Result<Vec<String>, String> {
         let list: Vec<SocketAddr> = list.iter().map(|a| a.parse().unwrap()).collect();
-        permitted("t.test", &list, path, from)
+        permitted("t.test", &list, Purpose::Announce { path }, from)
             .map(|good| good.iter().map(ToString::to_string).collect())
             .map_err(|error| error.to_string())
     }
@@ -289,6 +329,50 @@ mod tests {
                 .unwrap_err()
                 .contains("no address")
         );
+    }
+
+    #[test]
+    fn purpose_decides_what_may_be_said_in_a_private_network() {
+        let check = |address: &str, purpose, good: bool| {
+            let address = address.parse().unwrap();
+            let got = permitted("t.test", &[address], purpose, None);
+            assert_eq!(got.is_ok(), good, "{address} {purpose:?}");
+        };
+        let seed = |query| Purpose::WebSeed { query };
+        for private in ["127.0.0.1:80", "[::1]:80", "192.168.0.1:80", "[fd00::1]:80"] {
+            check(private, Purpose::UdpAnnounce, true);
+            check(private, seed(false), true);
+            check(private, seed(true), false);
+        }
+        for never in ["169.254.169.254:80", "0.0.0.0:80", "[ff02::1]:80"] {
+            check(never, Purpose::UdpAnnounce, false);
+            check(never, seed(false), false);
+        }
+        check("1.1.1.1:80", seed(true), true);
+    }
+
+    #[test]
+    fn localhost_is_known_by_its_name() {
+        for name in [
+            "localhost",
+            "LocalHost",
+            "localhost.",
+            "a.localhost",
+            "a.b.LOCALHOST.",
+        ] {
+            assert!(is_localhost(name), "{name}");
+        }
+        for name in [
+            "localhost.test",
+            "notlocalhost",
+            "localhos",
+            "",
+            ".",
+            "localhost..",
+            "é",
+        ] {
+            assert!(!is_localhost(name), "{name}");
+        }
     }
 
     #[test]

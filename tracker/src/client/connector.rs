@@ -10,14 +10,17 @@ use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _}
 use futures_rustls::TlsConnector;
 use futures_rustls::rustls::RootCertStore;
 use http_client::{Error, HttpClient, Request, Response, async_trait};
+use http_types::url::Host;
 use http_types::{StatusCode, Url};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use async_std::net::TcpStream;
 
-use super::address::{self, Reach};
+use super::address::{self, Purpose, Reach};
 use super::resolve::Resolver;
+use super::socks5::{Destination, Proxy};
 use super::tls;
 use crate::error::TrackerError;
 use crate::http::head::{self, Head};
@@ -29,8 +32,9 @@ pub(super) const USER_AGENT: &str = concat!("Shoal/", env!("CARGO_PKG_VERSION"))
 /// Our connector for surf.
 #[derive(Debug)]
 pub(super) struct Connector {
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     tls: Tls,
+    proxy: Option<Proxy>,
 }
 
 /// [`TlsConnector`] with a `Debug`, which surf asks for.
@@ -44,6 +48,9 @@ impl std::fmt::Debug for Tls {
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+
+/// The address of a server that only the proxy sees.
+const UNSEEN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What one hop gave.
 enum Hop {
@@ -73,10 +80,11 @@ impl HttpClient for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(resolver: Resolver, roots: RootCertStore) -> Self {
+    pub(super) fn new(resolver: Arc<Resolver>, roots: RootCertStore, proxy: Option<Proxy>) -> Self {
         Self {
             resolver,
             tls: Tls(tls::connector(roots)),
+            proxy,
         }
     }
 
@@ -97,7 +105,8 @@ impl Connector {
     }
 
     async fn hop(&self, url: &Url, from: Option<Reach>) -> Result<Hop, TrackerError> {
-        let (mut stream, reach) = self.connect(url, from).await?;
+        let purpose = Purpose::Announce { path: url.path() };
+        let (mut stream, _, reach) = self.connect(url, purpose, from).await?;
         let request = encode(url).await?;
         stream.write_all(&request).await.map_err(broken)?;
         stream.flush().await.map_err(broken)?;
@@ -122,34 +131,12 @@ impl Connector {
         read_body(&mut response).await.map(Hop::Body)
     }
 
-    async fn connect(
+    /// Connects to where a URL says, for this purpose.
+    pub(super) async fn connect(
         &self,
         url: &Url,
+        purpose: Purpose<'_>,
         from: Option<Reach>,
-    ) -> Result<(Box<dyn Stream>, Reach), TrackerError> {
-        let permitted = |name: &str, addresses: &[SocketAddr]| {
-            address::permitted(name, addresses, url.path(), from)
-        };
-        let (stream, _, reach) = self.connect_if(url, permitted).await?;
-        Ok((stream, reach))
-    }
-
-    /// Connects to a web seed.
-    pub(super) async fn connect_web(
-        &self,
-        url: &Url,
-        from: Option<Reach>,
-    ) -> Result<(Box<dyn Stream>, SocketAddr, Reach), TrackerError> {
-        let permitted = |name: &str, addresses: &[SocketAddr]| {
-            address::permitted_web_seed(name, addresses, url.query().is_some(), from)
-        };
-        self.connect_if(url, permitted).await
-    }
-
-    async fn connect_if(
-        &self,
-        url: &Url,
-        permitted: impl Fn(&str, &[SocketAddr]) -> Result<Vec<SocketAddr>, TrackerError>,
     ) -> Result<(Box<dyn Stream>, SocketAddr, Reach), TrackerError> {
         let unusable = || TrackerError::Url {
             url: printable(url.as_str().as_bytes()),
@@ -157,11 +144,23 @@ impl Connector {
         };
         let host = url.host().ok_or_else(unusable)?;
         let port = url.port_or_known_default().ok_or_else(unusable)?;
-        let addresses = self.resolver.resolve(&host, port).await?;
         let name = host.to_string();
-        let addresses = permitted(&name, &addresses)?;
-        let (stream, address) = connect_any(&name, &addresses).await?;
-        let reach = address::reach(address.ip());
+        let (stream, address, reach) = if let Some(proxy) = &self.proxy {
+            let reach = address::permitted_unseen(&host, purpose, from)?;
+            let (to, address) = match host {
+                // Nobody here knows where it is.
+                Host::Domain(name) => (Destination::Name(name, port), UNSEEN),
+                Host::Ipv4(ip) => (Destination::Address((ip, port).into()), ip.into()),
+                Host::Ipv6(ip) => (Destination::Address((ip, port).into()), ip.into()),
+            };
+            let stream = proxy.connect(to).await?;
+            (stream, SocketAddr::new(address, port), reach)
+        } else {
+            let addresses = self.resolver.resolve(&host, port).await?;
+            let addresses = address::permitted(&name, &addresses, purpose, from)?;
+            let (stream, address) = connect_any(&name, &addresses).await?;
+            (stream, address, address::reach(address.ip()))
+        };
         if url.scheme() != "https" {
             return Ok((Box::new(stream), address, reach));
         }

@@ -16,6 +16,10 @@ use shoal_metainfo::PeerId;
 use super::*;
 use crate::error::Retry;
 
+mod proxy;
+mod ssrf;
+mod udp;
+
 fn request() -> AnnounceRequest {
     AnnounceRequest {
         info_hash: InfoHash([0xff; 20]),
@@ -165,10 +169,25 @@ fn useless_urls_are_permanent_errors() {
     check("http://a.test:99999/announce", "cannot be used");
     check("http://a.test:0/announce", "port 0");
     check(&format!("http://a.test/{}", "x".repeat(4_096)), "too long");
-    check("udp://a.test:6969/announce", "`udp` is not supported yet");
+    check("udp://a.test/announce", "names no port");
     check("wss://a.test/announce", "`wss` is not supported");
     check("gopher://a.test/announce", "`gopher` is not supported");
     check("file:///etc/passwd", "`file` is not supported");
+}
+
+#[test]
+fn spaces_around_a_url_do_no_harm() {
+    let port = stubs(vec![GOOD.to_owned(); 2]);
+    for url in [
+        "http://a.test:PORT/announce ",
+        " http://a.test:PORT/announce\t#x",
+    ] {
+        assert!(
+            announce(&url.replace("PORT", &port.to_string()))
+                .is_ok_and(|got| { got.interval == Duration::from_secs(900) }),
+            "{url}"
+        );
+    }
 }
 
 #[test]

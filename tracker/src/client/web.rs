@@ -19,10 +19,9 @@ use async_std::future::timeout;
 use futures_lite::AsyncWriteExt as _;
 use surf::http::Url;
 
-use super::address::Reach;
+use super::address::{Purpose, Reach};
 use super::connector::{Connector, USER_AGENT, follow};
-use super::resolve::{self, Resolver};
-use super::tls;
+use super::target;
 use crate::http::head::{self, Head};
 use crate::limits;
 use crate::text::printable;
@@ -36,13 +35,9 @@ pub struct Web {
 }
 
 impl Web {
-    /// Trusts the certificate authorities that browsers trust.
-    #[must_use]
-    pub fn new() -> Self {
-        let resolver = Resolver::new(resolve::system);
-        Self {
-            connector: Arc::new(Connector::new(resolver, tls::public_roots())),
-        }
+    pub(super) fn new(connector: Connector) -> Self {
+        let connector = Arc::new(connector);
+        Self { connector }
     }
 
     /// Connects to the server of a URL. `redirected` is where the answer that led there came from,
@@ -53,9 +48,11 @@ impl Web {
     pub async fn open(&self, url: &str, redirected: Option<Whence>) -> Result<Line, WebError> {
         let url = parse(url)?;
         let from = redirected.map(|Whence(reach)| reach);
+        let query = url.query().is_some();
+        let purpose = Purpose::WebSeed { query };
         let (stream, address, reach) = timeout(
             limits::WEB_SILENCE_MAX,
-            self.connector.connect_web(&url, from),
+            self.connector.connect(&url, purpose, from),
         )
         .await
         .map_err(|_| WebError::Silent)??;
@@ -70,12 +67,6 @@ impl Web {
             body: Body::NONE,
             last: false,
         })
-    }
-}
-
-impl Default for Web {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -236,7 +227,7 @@ impl fmt::Debug for Line {
 }
 
 fn parse(text: &str) -> Result<Url, WebError> {
-    super::check(text, limits::REQUEST_URL_BYTES_MAX).map_err(WebError::Line)
+    target::web(text).map_err(WebError::Line)
 }
 
 /// The bytes of a question, to leave in one write.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use shoal_metainfo::Torrent;
 use shoal_swarm::io::{CloseReason, Direction, Input, PeerKey};
-use shoal_tracker::client::web::{Line, Web};
+use shoal_tracker::client::web::Line;
 use shoal_wire::{Extensions, Handshake, Message};
 
 use super::Live;
@@ -17,7 +17,7 @@ impl Live {
     pub(super) fn web_seeds(&self, now: Instant, torrent: Arc<Torrent>) -> WebSeeds {
         let mut seed = [0; 8];
         seed.copy_from_slice(&self.handshake.peer_id.0[12..]);
-        WebSeeds::new(torrent, Web::new(), u64::from_ne_bytes(seed), now)
+        WebSeeds::new(torrent, self.client.web(), u64::from_ne_bytes(seed), now)
     }
 
     /// When a web seed is to be opened; never while nothing is missing.

@@ -6,6 +6,10 @@ use async_std::task;
 
 use super::*;
 
+fn web() -> Web {
+    super::super::Client::new().web()
+}
+
 /// A server that gives each of these answers when it has read one more question; then it closes.
 /// Gives the questions.
 fn serve(answers: &[&[u8]]) -> (String, JoinHandle<Vec<String>>) {
@@ -37,7 +41,7 @@ fn serve(answers: &[&[u8]]) -> (String, JoinHandle<Vec<String>>) {
 fn asked(answer: &[u8]) -> Result<(Answer, Vec<u8>), WebError> {
     let (url, serving) = serve(&[answer]);
     let found = task::block_on(async {
-        let mut line = Web::new().open(&url, None).await?;
+        let mut line = web().open(&url, None).await?;
         line.ask(&url, Some(&(2..6))).await?;
         let answer = line.answer().await?;
         let body = body(&mut line).await?;
@@ -79,7 +83,7 @@ fn questions_are_written_ahead_of_their_answers() {
     let (first, second) = (part(0, "one"), part(3, "second"));
     let (url, serving) = serve(&[first.as_bytes(), second.as_bytes()]);
     task::block_on(async {
-        let mut line = Web::new().open(&url, None).await.unwrap();
+        let mut line = web().open(&url, None).await.unwrap();
         line.ask(&url, Some(&(0..3))).await.unwrap();
         line.ask(&url, Some(&(3..9))).await.unwrap();
         for (range, text) in [(0..3, "one"), (3..9, "second")] {
@@ -175,7 +179,7 @@ fn redirect_is_told_and_never_leads_to_plain_text_or_elsewhere() {
 
 #[test]
 fn private_network_is_asked_without_a_query_only() {
-    let open = |url: &str| task::block_on(Web::new().open(url, None)).map(drop);
+    let open = |url: &str| task::block_on(web().open(url, None)).map(drop);
     let refused = open("http://127.0.0.1:1/a?b=c").unwrap_err().to_string();
     assert!(refused.contains("without a query"), "{refused}");
     assert!(refused.starts_with("the web seed `127.0.0.1`"), "{refused}");
@@ -189,7 +193,7 @@ fn private_network_is_asked_without_a_query_only() {
 #[test]
 fn line_serves_its_own_server_only() {
     let (url, serving) = serve(&[]);
-    let line = task::block_on(Web::new().open(&url, None)).unwrap();
+    let line = task::block_on(web().open(&url, None)).unwrap();
     assert!(line.serves(&url) && line.serves(&format!("{url}/other")));
     for other in ["http://127.0.0.1:1/file", "https://127.0.0.1/", "nonsense"] {
         assert!(!line.serves(other), "{other}");
