@@ -241,6 +241,9 @@ pub(crate) struct Client {
     /// Neither tells peers of other peers nor hears of any from them (BEP 11)
     #[structopt(long)]
     pub(crate) no_pex: bool,
+    /// Everything through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT; nobody connects to us
+    #[structopt(long, value_name = "URL", empty_values = false)]
+    pub(crate) proxy: Option<String>,
     /// Sends at most this much a second: 5MiB/s, 500kB/s
     #[structopt(long, value_name = "RATE")]
     pub(crate) max_upload: Option<Rate>,
@@ -312,6 +315,12 @@ pub(crate) struct Show {
     /// Overwrites a .torrent that is there already
     #[structopt(short, long, requires = "output")]
     pub(crate) force: bool,
+    /// Asks each of its trackers how many have it
+    #[structopt(long)]
+    pub(crate) scrape: bool,
+    /// Asks through this SOCKS5 proxy, socks5://[USER:PASSWORD@]HOST:PORT
+    #[structopt(long, value_name = "URL", empty_values = false)]
+    pub(crate) proxy: Option<String>,
     /// Logs more to standard error; -vv everything
     #[structopt(short, long, parse(from_occurrences))]
     pub(crate) verbose: u8,

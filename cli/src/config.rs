@@ -9,8 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 use std::path::{Path, PathBuf};
 
 use shoal_metainfo::limits::PIECE_LENGTH_MAX;
+use shoal_tracker::client::{Proxy, ProxyError};
 use url::{Host, Url};
 
+use crate::error::Error;
 use crate::units::{Bytes, Size};
 
 /// Shortest piece that one may ask for, bytes. Source: BEP 3: a piece below a block helps nobody.
@@ -27,6 +29,12 @@ pub(crate) enum UsageError {
     /// The metadata of a .torrent is in it.
     #[error("--fetch asks peers for the metadata of a magnet link; a .torrent has it already")]
     FetchOfFile,
+    /// Nobody is asked anything.
+    #[error("--proxy is for what --fetch or --scrape asks; without them nobody is asked anything")]
+    ProxyForNothing,
+    /// Only a torrent has trackers that were read.
+    #[error("--scrape of a magnet link needs --fetch too; or give the .torrent")]
+    ScrapeOfLink,
     /// No URL at all.
     #[error(
         "{url} is no tracker URL: {reason}\nWrite for example http://{host}/announce",
@@ -59,6 +67,12 @@ pub(crate) enum UsageError {
         /// What may have been meant, with its punctuation.
         hint: String,
     },
+    /// Not a proxy that we can use.
+    #[error("--proxy: {0}")]
+    Proxy(ProxyError),
+    /// A name that would be looked up beside the proxy.
+    #[error("--peer {0}: with --proxy, write the peer's address; its name would be looked up here")]
+    PeerName(String),
     /// `udp` has no port of its own.
     #[error("{0} lacks its port; write udp://HOST:PORT")]
     TrackerPort(String),
@@ -184,6 +198,28 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, UsageError> {
     }
     text.parse()
         .map_err(|_| UsageError::Listen(text.to_owned()))
+}
+
+/// Reads `--proxy`. Looks up the proxy's own name.
+///
+/// # Errors
+/// [`UsageError::Proxy`].
+pub(crate) fn proxy(url: Option<&str>) -> Result<Option<Proxy>, UsageError> {
+    let proxy = url.map(Proxy::from_url).transpose();
+    proxy.map_err(UsageError::Proxy)
+}
+
+/// The addresses of one `--peer`; with a proxy no name is looked up beside it.
+///
+/// # Errors
+/// [`UsageError`] when it is of the wrong form, or a name where none may be; else as
+/// [`Peer::addresses`].
+pub(crate) fn peer_beside(text: &str, proxy: Option<&Proxy>) -> Result<Vec<SocketAddr>, Error> {
+    match (peer(text)?, proxy) {
+        // Looking it up would tell the network whom we are about to meet.
+        (Peer::Name(..), Some(_)) => Err(UsageError::PeerName(text.to_owned()).into()),
+        (peer, _) => Ok(peer.addresses()?),
+    }
 }
 
 /// One `--peer`, of the right form.

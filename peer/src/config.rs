@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use shoal_storage::{Allocation, Method};
+use shoal_tracker::client::Proxy;
 
 use crate::limits::DISK_THREADS_DEFAULT_MAX;
 
@@ -13,7 +14,11 @@ use crate::limits::DISK_THREADS_DEFAULT_MAX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Where peers reach us. Port 0 is any free port; all addresses with port 0 get the same one.
+    /// None: nobody reaches us, and no peer is told a port.
     pub listen: Vec<SocketAddr>,
+    /// Every connection to a peer or a tracker goes through it, and names are looked up by it;
+    /// what it cannot relay (trackers on UDP) is not done at all.
+    pub proxy: Option<Proxy>,
     /// Threads that write and hash; half as many more read.
     pub disk_threads: usize,
     /// Threads that check what is there when a torrent is added.
@@ -35,6 +40,16 @@ impl EngineConfig {
             ..Self::default()
         }
     }
+
+    /// Everything through a proxy; listens nowhere, since who would find us there need not use it.
+    #[must_use]
+    pub fn behind(proxy: Proxy) -> Self {
+        Self {
+            listen: Vec::new(),
+            proxy: Some(proxy),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for EngineConfig {
@@ -47,6 +62,7 @@ impl Default for EngineConfig {
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
                 SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
             ],
+            proxy: None,
             disk_threads: processors.min(DISK_THREADS_DEFAULT_MAX),
             check_threads: processors,
             state_dir: None,

@@ -1,6 +1,7 @@
 //! Opening a connection, and the handshake of either side. BEP 3 "peer protocol".
 //!
-//! A handshake has one time limit as a whole, so bytes that dribble buy no more of it.
+//! A handshake has one time limit as a whole, so bytes that dribble buy no more of it. With a proxy
+//! no peer sees anything of us but the proxy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use async_std::io::{ReadExt, WriteExt};
 use async_std::net::TcpStream;
 use shoal_metainfo::InfoHash;
 use shoal_swarm::io::Direction;
+use shoal_tracker::client::{Destination, Proxy, ProxyError};
 use shoal_wire::handshake::HANDSHAKE_LENGTH;
 use shoal_wire::{Handshake, HandshakeError};
 
@@ -24,14 +26,20 @@ pub(crate) enum GreetError {
     #[error("{0}")]
     Socket(#[from] io::Error),
     #[error("{0}")]
+    Proxy(#[from] ProxyError),
+    #[error("{0}")]
     NoHandshake(#[from] HandshakeError),
     #[error("torrent {0} is not the one that was asked for, or not here")]
     OtherTorrent(InfoHash),
 }
 
-/// Connects and shakes hands; `ours` says for which torrent.
-pub(crate) async fn dial(address: SocketAddr, ours: Handshake) -> Result<Greeted, GreetError> {
-    let stream = timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await??;
+/// Connects, through the proxy if there is one, and shakes hands; `ours` says for which torrent.
+pub(crate) async fn dial(
+    address: SocketAddr,
+    ours: Handshake,
+    proxy: Option<&Proxy>,
+) -> Result<Greeted, GreetError> {
+    let stream = timeout(CONNECT_TIME_MAX, connect(address, proxy)).await??;
     stream.set_nodelay(true)?;
     let handshake = timeout(HANDSHAKE_TIME_MAX, async {
         (&stream).write_all(&ours.encode()).await?;
@@ -48,6 +56,13 @@ pub(crate) async fn dial(address: SocketAddr, ours: Handshake) -> Result<Greeted
         handshake,
         place: None,
     })
+}
+
+async fn connect(address: SocketAddr, proxy: Option<&Proxy>) -> Result<TcpStream, GreetError> {
+    match proxy {
+        Some(proxy) => Ok(proxy.connect(Destination::Address(address)).await?),
+        None => Ok(TcpStream::connect(address).await?),
+    }
 }
 
 /// Reads exactly one handshake; refuses what is none at the first byte that differs.
@@ -98,7 +113,7 @@ mod tests {
                 // Until the other side has had enough.
                 let _ = stream.read_to_end(&mut Vec::new()).await;
             });
-            let result = dial(address, handshake(1)).await.map(|greeted| {
+            let result = dial(address, handshake(1), None).await.map(|greeted| {
                 assert_eq!(greeted.address, address);
                 greeted.handshake
             });
@@ -135,7 +150,7 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let refused = task::block_on(dial(address, handshake(1)));
+        let refused = task::block_on(dial(address, handshake(1), None));
         assert!(matches!(refused, Err(GreetError::Socket(_))));
     }
 }

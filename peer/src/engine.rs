@@ -13,7 +13,7 @@ use async_std::channel::bounded;
 use async_std::future::timeout;
 use shoal_metainfo::{InfoHash, Magnet, PeerId, Torrent};
 use shoal_storage::WindowBudget;
-use shoal_tracker::client::Client;
+use shoal_tracker::client::{Client, Proxy};
 
 use crate::config::{EngineConfig, TorrentConfig};
 use crate::crowd::Crowd;
@@ -37,6 +37,7 @@ pub struct Engine {
     running: Tasks,
     disk: Disk,
     client: Arc<Client>,
+    proxy: Option<Arc<Proxy>>,
     local_addrs: Vec<SocketAddr>,
     check_threads: usize,
     opener: Opener,
@@ -55,6 +56,10 @@ impl Engine {
             address: config.listen[0],
             source,
         })?;
+        let client = match &config.proxy {
+            Some(proxy) => Client::through(proxy.clone()),
+            None => Client::new(),
+        };
         let disk = Disk::start(config.disk_threads).map_err(EngineError::Threads)?;
         let (doors, listening) = (Arc::new(Doors::default()), Tasks::new());
         let crowd = Arc::new(Crowd::default());
@@ -69,7 +74,8 @@ impl Engine {
             listening,
             running: Tasks::new(),
             disk,
-            client: Arc::new(Client::new()),
+            client: Arc::new(client),
+            proxy: config.proxy.map(Arc::new),
             local_addrs,
             check_threads: config.check_threads,
             opener: Opener {
@@ -133,7 +139,7 @@ impl Engine {
             config,
             opener: self.opener.clone(),
             peer_id: PeerId::ours(random()?),
-            port: self.local_addrs.first().map_or(0, SocketAddr::port),
+            port: self.local_addrs.first().map(SocketAddr::port),
             seed: u64::from_ne_bytes(random()?),
             key: u32::from_ne_bytes(random()?),
             check_threads: self.check_threads,
@@ -141,6 +147,7 @@ impl Engine {
             doors: self.doors.clone(),
             board,
             client: self.client.clone(),
+            proxy: self.proxy.clone(),
             commands: obeyed,
         };
         self.running.spawner().until_stop(torrent::run(start));

@@ -84,4 +84,5 @@ pub use event::{Event, Events};
 pub use executor::start_executor;
 pub use handle::{Handle, State, TorrentSnapshot};
 pub use shoal_tracker::announcer::TrackerStatus;
+pub use shoal_tracker::client::{Proxy, ProxyError};
 pub use web::WebSeedStatus;

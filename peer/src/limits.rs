@@ -14,6 +14,10 @@ pub const HANDSHAKES_PENDING_PER_ADDRESS_MAX: usize = 16;
 /// Ours: libtorrent takes one a torrent, but one translated address may hide a dormitory.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
 
+/// The port that trackers are told when nobody can reach us: they refuse 0.
+/// Ours: IANA's tcpmux, which nobody runs; who dials it is refused at once.
+pub const PORT_OF_NOBODY: u16 = 1;
+
 /// For a whole handshake, not for each read of it. Source: libtorrent's `handshake_timeout`.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 

@@ -290,7 +290,7 @@ mod tests {
                 info_hash,
                 peer_id: PeerId::ours([2; 12]),
             };
-            let _dialled = dial(address, ours).await.unwrap();
+            let _dialled = dial(address, ours, None).await.unwrap();
             let mut found = Vec::new();
             while found.is_empty() {
                 notes.take(&mut found);

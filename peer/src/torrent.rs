@@ -24,7 +24,7 @@ use futures_lite::future::FutureExt;
 use shoal_metainfo::{InfoHash, Magnet, PeerId, Torrent};
 use shoal_storage::Ways;
 use shoal_swarm::io::Snapshot;
-use shoal_tracker::client::Client;
+use shoal_tracker::client::{Client, Proxy};
 
 use crate::config::TorrentConfig;
 use crate::connection::FromPeer;
@@ -51,7 +51,8 @@ pub(crate) struct Start {
     pub(crate) config: TorrentConfig,
     pub(crate) opener: Opener,
     pub(crate) peer_id: PeerId,
-    pub(crate) port: u16,
+    /// Where peers reach us, if they do.
+    pub(crate) port: Option<u16>,
     /// Decides all that is left to chance.
     pub(crate) seed: u64,
     /// Told to trackers alone.
@@ -61,6 +62,8 @@ pub(crate) struct Start {
     pub(crate) doors: Arc<Doors>,
     pub(crate) board: Arc<Board>,
     pub(crate) client: Arc<Client>,
+    /// Leads to every peer, if there is one.
+    pub(crate) proxy: Option<Arc<Proxy>>,
     pub(crate) commands: Receiver<Command>,
 }
 

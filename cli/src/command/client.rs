@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use async_std::task;
 use futures_lite::future::or;
 use shoal_metainfo::Torrent;
-use shoal_peer::{AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle};
+use shoal_peer::{
+    AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle, Proxy,
+};
 use shoal_peer::{TorrentConfig, TorrentSnapshot};
 
 pub(crate) use self::view::asking;
@@ -52,6 +54,7 @@ pub(crate) enum ClientError {
 struct Config {
     named: Named,
     port: u16,
+    proxy: Option<Proxy>,
     dir: PathBuf,
     state_dir: Option<PathBuf>,
     /// The system names no folder for that.
@@ -71,9 +74,10 @@ struct Config {
 /// [`Error::Interrupted`] when it was stopped before it was complete.
 pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let named = link::named(&args.torrent)?;
+    let proxy = config::proxy(args.proxy.as_deref())?;
     let mut peers = Vec::new();
     for peer in &args.peers {
-        peers.extend(config::peer(peer)?.addresses()?);
+        peers.extend(config::peer_beside(peer, proxy.as_ref())?);
     }
     let dir = config::folder(args.dir.as_deref());
     let torrent_config = TorrentConfig {
@@ -116,6 +120,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         warnings,
         named,
         port: args.port,
+        proxy,
         dir,
         exit_when_complete: args.exit_when_complete,
         with_pieces: args.json_pieces,
@@ -133,10 +138,13 @@ async fn serve(
 ) -> Result<(), Error> {
     let engine = Engine::start(EngineConfig {
         state_dir: config.state_dir.clone(),
-        ..EngineConfig::on_port(config.port)
+        ..match &config.proxy {
+            Some(proxy) => EngineConfig::behind(proxy.clone()),
+            None => EngineConfig::on_port(config.port),
+        }
     });
     let engine = engine.map_err(ClientError::from)?;
-    let port = engine.local_addrs().first().map_or(0, SocketAddr::port);
+    let port = engine.local_addrs().first().map(SocketAddr::port);
     let added = match &config.named {
         Named::File(torrent) => engine.add(Arc::clone(torrent), torrent_config),
         Named::Link(magnet) => engine.add_magnet((**magnet).clone(), torrent_config),

@@ -1,6 +1,8 @@
-//! `shoal show`: what a .torrent holds, or a magnet link, or the torrent that one names.
+//! `shoal show`: what a .torrent holds and its trackers know of it, or a magnet link, or the torrent
+//! that one names.
 
 mod fetch;
+mod scrape;
 
 use std::fmt;
 use std::io;
@@ -9,13 +11,14 @@ use serde::Serialize;
 use shoal_metainfo::{Magnet, Torrent, Version};
 
 use crate::args;
-use crate::config::UsageError;
+use crate::config::{self, UsageError};
 use crate::error::Error;
 use crate::link::{self, Named};
 use crate::render::text::Printable;
 use crate::render::{self, json};
 use crate::torrent_file;
 use crate::units::{Bytes, Count, Date};
+use scrape::Scraped;
 
 /// The object that `--json` prints. Schema: docs/json-events.md.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,9 @@ struct Shown<'a> {
     creation_date: Option<i64>,
     files: Vec<ShownFile<'a>>,
     warnings: Vec<String>,
+    /// Only when they were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrapes: Option<Vec<Scraped>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,20 +69,26 @@ struct ShownLink<'a> {
 /// Prints it.
 ///
 /// # Errors
-/// [`Error::TorrentFile`], [`Error::Magnet`] and [`Error::Output`]; with `--fetch` what may happen
-/// to a client.
+/// [`Error::TorrentFile`], [`Error::Magnet`], [`Error::Usage`] and [`Error::Output`]; with `--fetch`
+/// what may happen to a client.
 pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
+    let proxy = config::proxy(args.proxy.as_deref())?;
+    if proxy.is_some() && !(args.fetch || args.scrape) {
+        return Err(UsageError::ProxyForNothing.into());
+    }
     let torrent = match link::named(&args.torrent)? {
         Named::File(_) if args.fetch => return Err(UsageError::FetchOfFile.into()),
         Named::File(torrent) => torrent,
-        Named::Link(magnet) if args.fetch => fetch::run(*magnet, args)?,
+        Named::Link(magnet) if args.fetch => fetch::run(*magnet, args, proxy.clone())?,
+        Named::Link(_) if args.scrape => return Err(UsageError::ScrapeOfLink.into()),
         Named::Link(magnet) => return show_link(&magnet, args.json).map_err(Error::Output),
     };
+    let scrapes = args.scrape.then(|| scrape::scrape(&torrent, proxy));
     match args.json {
-        true => json::emit(&shown(&torrent)),
+        true => json::emit(&shown(&torrent, scrapes)),
         false => {
             torrent_file::tell_warnings(&torrent, &args.torrent);
-            tell(&torrent)
+            tell(&torrent, &scrapes.unwrap_or_default())
         }
     }
     .map_err(Error::Output)
@@ -136,7 +148,7 @@ fn show_link(magnet: &Magnet, is_json: bool) -> io::Result<()> {
     row("content", "not in the link; --fetch asks peers for it")
 }
 
-fn shown(torrent: &Torrent) -> Shown<'_> {
+fn shown(torrent: &Torrent, scrapes: Option<Vec<Scraped>>) -> Shown<'_> {
     let info = &torrent.info;
     let files = info.files.iter().map(|file| ShownFile {
         path: file.path.as_str(),
@@ -163,10 +175,11 @@ fn shown(torrent: &Torrent) -> Shown<'_> {
         creation_date: torrent.creation_date,
         files: files.collect(),
         warnings: torrent.flaws.iter().map(ToString::to_string).collect(),
+        scrapes,
     }
 }
 
-fn tell(torrent: &Torrent) -> io::Result<()> {
+fn tell(torrent: &Torrent, scrapes: &[Scraped]) -> io::Result<()> {
     let info = &torrent.info;
     let geometry = &info.geometry;
     row("name", Printable(&info.name))?;
@@ -184,12 +197,14 @@ fn tell(torrent: &Torrent) -> io::Result<()> {
     if info.private {
         row("private", "yes: peers come from its trackers alone")?;
     }
+    let mut scrapes = scrapes.iter();
     for (number, tier) in torrent.tiers.iter().enumerate() {
         for url in tier {
             row(
                 "tracker",
                 format_args!("{}  (tier {})", Printable(url), number + 1),
             )?;
+            scrapes.next().map_or(Ok(()), Scraped::tell)?;
         }
     }
     if torrent.tiers.is_empty() {

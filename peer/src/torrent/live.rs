@@ -21,7 +21,7 @@ use shoal_storage::Storage;
 use shoal_swarm::Swarm;
 use shoal_swarm::io::{CandidateSource, Config, Input, PeerKey, Progress, Source};
 use shoal_tracker::announcer::{Announcer, Input as TrackerInput};
-use shoal_tracker::client::Client;
+use shoal_tracker::client::{Client, Proxy};
 use shoal_wire::{Extensions, Handshake};
 
 use super::check::{Check, Partial, partial};
@@ -34,7 +34,7 @@ use crate::disk::{Job, Lanes, TorrentDisk};
 use crate::error::Failure;
 use crate::event::{Board, Event};
 use crate::handle::{Command, State, TorrentSnapshot};
-use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, TICK};
+use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, PORT_OF_NOBODY, TICK};
 use crate::listen::{Door, Doors};
 use crate::mailbox::Mailbox;
 use crate::note::{Announced, Found, Note};
@@ -58,6 +58,8 @@ pub(super) struct Live {
     client: Arc<Client>,
     /// `None` until it is known what is missing.
     web: Option<WebSeeds>,
+    /// Leads to every peer, if there is one.
+    proxy: Option<Arc<Proxy>>,
     tasks: Tasks,
     shared: Arc<Shared>,
     to_torrent: Sender<FromPeer>,
@@ -206,7 +208,7 @@ impl Live {
         let config = Config {
             info_hash: start.info_hash,
             peer_id: start.peer_id,
-            listen_port: Some(start.port),
+            listen_port: start.port,
             peers_max: start.config.peers_max,
             unchoke_slots: start.config.unchoke_slots,
             upload_bytes_per_s: start.config.upload_bytes_per_s,
@@ -226,6 +228,7 @@ impl Live {
             links: Links::default(),
             client: start.client,
             web: None,
+            proxy: start.proxy,
             tasks: Tasks::new(),
             jobs: Vec::new(),
             shared: Arc::new(Shared {
@@ -532,7 +535,7 @@ fn discovery(start: &Start, notes: &Arc<Mailbox<Note>>, now: Instant) -> Option<
     let identity = Identity {
         info_hash: start.info_hash,
         peer_id: start.peer_id,
-        port: start.port,
+        port: start.port.unwrap_or(PORT_OF_NOBODY),
         key: start.key,
     };
     let announcer = Announcer::new(tiers, start.seed, now);

@@ -50,7 +50,7 @@ enum Told<'a> {
         info_hash: String,
         name: Option<&'a str>,
         dir: String,
-        port: u16,
+        port: Option<u16>,
         size: Option<u64>,
         pieces: Option<u32>,
         piece_length: Option<u32>,
@@ -288,7 +288,12 @@ impl View {
         self.mode == Mode::Live
     }
 
-    pub(super) fn started(&self, port: u16, dir: &Path, ways: Option<Ways>) -> io::Result<()> {
+    pub(super) fn started(
+        &self,
+        port: Option<u16>,
+        dir: &Path,
+        ways: Option<Ways>,
+    ) -> io::Result<()> {
         let info = self.torrent.as_ref().map(|torrent| &torrent.info);
         let dir = dir.display().to_string();
         if self.mode == Mode::Json {
@@ -311,9 +316,11 @@ impl View {
             |info| Bytes(info.geometry.total()).to_string(),
         );
         let dir = Printable(&dir);
-        render::say(format_args!(
-            "{name} ({what}) in {dir}, peers on port {port}"
-        ))
+        let reached = port.map_or_else(
+            || "through a proxy, nobody connects to us".to_owned(),
+            |port| format!("peers on port {port}"),
+        );
+        render::say(format_args!("{name} ({what}) in {dir}, {reached}"))
     }
 
     /// How far the metadata of a magnet is.

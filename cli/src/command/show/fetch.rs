@@ -8,7 +8,7 @@ use async_std::task;
 use futures_lite::future::or;
 use shoal_metainfo::create::Draft;
 use shoal_metainfo::{Magnet, Torrent};
-use shoal_peer::{Engine, EngineConfig, Event, Handle, TorrentConfig};
+use shoal_peer::{Engine, EngineConfig, Event, Handle, Proxy, TorrentConfig};
 
 use crate::command::client::{ClientError, asking};
 use crate::error::Error;
@@ -24,13 +24,17 @@ const STOP_MAX: Duration = Duration::from_secs(4);
 ///
 /// # Errors
 /// [`Error::Interrupted`] when it was stopped before; else as a client, and of the file.
-pub(super) fn run(magnet: Magnet, args: &args::Show) -> Result<Arc<Torrent>, Error> {
+pub(super) fn run(
+    magnet: Magnet,
+    args: &args::Show,
+    proxy: Option<Proxy>,
+) -> Result<Arc<Torrent>, Error> {
     if let Some(path) = &args.output {
         output::check(path, args.force)?;
     }
     let mut peers = Vec::new();
     for peer in &args.peers {
-        peers.extend(config::peer(peer)?.addresses()?);
+        peers.extend(config::peer_beside(peer, proxy.as_ref())?);
     }
     let has_tracker = !args.no_tracker && !magnet.trackers.is_empty();
     if !has_tracker && peers.is_empty() && magnet.peers.is_empty() {
@@ -47,7 +51,7 @@ pub(super) fn run(magnet: Magnet, args: &args::Show) -> Result<Arc<Torrent>, Err
     };
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
     shoal_peer::start_executor();
-    let torrent = task::block_on(fetch(magnet, config, args.json, &interrupt))?;
+    let torrent = task::block_on(fetch(magnet, config, proxy, args.json, &interrupt))?;
     if let Some(path) = &args.output {
         save(&torrent, path, args.force)?;
     }
@@ -57,13 +61,16 @@ pub(super) fn run(magnet: Magnet, args: &args::Show) -> Result<Arc<Torrent>, Err
 async fn fetch(
     magnet: Magnet,
     config: TorrentConfig,
+    proxy: Option<Proxy>,
     is_json: bool,
     interrupt: &Interrupt,
 ) -> Result<Arc<Torrent>, Error> {
     let name = magnet.name.clone();
     let name = name.unwrap_or_else(|| magnet.info_hash.to_string());
     let line = Line::new(Mode::pick(is_json), &name, UNKNOWN);
-    let engine = Engine::start(EngineConfig::on_port(0)).map_err(ClientError::from)?;
+    let engine =
+        Engine::start(proxy.map_or_else(|| EngineConfig::on_port(0), EngineConfig::behind))
+            .map_err(ClientError::from)?;
     let fetched = match engine.add_magnet(magnet, config) {
         Ok(handle) => {
             let interrupted = async {

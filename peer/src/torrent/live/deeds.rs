@@ -88,8 +88,9 @@ impl Live {
 
     fn dial(&self, address: SocketAddr) {
         let (ours, notes) = (self.handshake, self.shared.notes.clone());
+        let proxy = self.proxy.clone();
         self.tasks.spawner().until_stop(async move {
-            let note = match dial(address, ours).await {
+            let note = match dial(address, ours, proxy.as_deref()).await {
                 Ok(greeted) => Note::Greeted(greeted),
                 Err(error) => {
                     tracing::debug!("no connection to {address}: {error}");

@@ -73,7 +73,8 @@ impl Live {
             }
         }
         let notes = self.shared.notes.clone();
-        if !names.is_empty() {
+        // A look-up would go beside the proxy.
+        if !names.is_empty() && self.proxy.is_none() {
             quest.lanes.check(move || {
                 let found = names.iter().flat_map(|name| {
                     let found = name.to_socket_addrs();
