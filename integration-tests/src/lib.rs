@@ -6,6 +6,7 @@
 //! | [`TestTracker`] | our tracker, with short intervals |
 //! | [`StubTracker`] | a tracker that answers what a test wants, bytes by bytes |
 //! | [`WebServer`] | a web server that has files, or answers what a test wants |
+//! | [`UdpStub`] | a tracker on UDP that keeps what it was asked |
 //! | [`TestPeer`] | our client: an engine that runs one torrent |
 //! | [`TestProcess`] | the same in a process of its own, to measure it |
 //! | [`RawPeer`] | a peer steered by hand: any message, any bytes, any silence |
@@ -36,6 +37,7 @@ mod raw;
 mod siege;
 mod stub;
 mod tracker;
+mod udp_stub;
 pub mod web;
 
 use std::future::Future;
@@ -51,6 +53,7 @@ pub use raw::{Heard, RawPeer, handshake};
 pub use siege::{BESIEGERS, Ruse, Siege};
 pub use stub::{Answer, StubTracker, http};
 pub use tracker::TestTracker;
+pub use udp_stub::{UdpAsked, UdpStub};
 pub use web::{WebAnswer, WebRequest, WebServer};
 
 /// For whatever should take a moment. Only a hang takes longer, even on a machine that is busy.
