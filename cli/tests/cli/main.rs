@@ -6,6 +6,7 @@ mod demo;
 mod disk;
 mod files;
 mod resume;
+mod show;
 mod siege;
 mod support;
 mod terminal;

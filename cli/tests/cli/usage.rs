@@ -109,9 +109,10 @@ fn every_option_of_the_contract_is_taken() {
         "tracker missing --listen 127.0.0.1:0 --listen [::1]:0 --interval 60 --status-every 5 \
          --json --trust-forwarded-for",
         "client missing 0 --dir d --exit-when-complete --peer 127.0.0.1:5 --peer [::1]:6 \
-         --no-tracker --max-upload 5MiB/s --max-download 10MB --json -v",
+         --no-tracker --max-upload 5MiB/s --max-download 10MB --json -v \
+         --proxy socks5://u:p@127.0.0.1:1080",
         "get missing",
-        "show missing --json",
+        "show missing --json --scrape --proxy socks5://127.0.0.1:1080",
         "verify missing --dir d --json",
         "magnet missing",
     ] {

@@ -145,7 +145,7 @@ impl<'n> Client<'n> {
 
 /// Asserts that two files or folders are the same, byte for byte. Empty files may be absent:
 /// Transmission makes none.
-fn assert_same(left: &Path, right: &Path) {
+pub(crate) fn assert_same(left: &Path, right: &Path) {
     let is_empty = fs::metadata(left).is_ok_and(|metadata| metadata.len() == 0);
     if is_empty && !right.exists() {
         return;

@@ -1,7 +1,8 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
-//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, mktorrent, nginx and libtorrent for
-//! Python; a missing one fails the test. `just interop` runs it; `cargo test --workspace` does not.
+//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx and
+//! libtorrent for Python; a missing one fails the test. `just interop` runs it;
+//! `cargo test --workspace` does not.
 
 mod clients;
 mod compare;
@@ -10,6 +11,7 @@ mod faults_cgroup;
 mod faults_room;
 mod net;
 mod pex;
+mod trackers;
 mod web;
 
 use std::fs;
@@ -64,13 +66,14 @@ fn run(command: &mut Command) -> String {
 }
 
 fn create(content: &Path, torrent: &Path) {
+    create_for(content, torrent, &[ANNOUNCE]);
+}
+
+/// With these trackers, each a tier of its own.
+fn create_for(content: &Path, torrent: &Path, trackers: &[&str]) {
     let mut command = Command::new(shoal_binary());
-    run(command
-        .arg("create")
-        .arg(content)
-        .arg(ANNOUNCE)
-        .arg("-o")
-        .arg(torrent));
+    command.arg("create").arg(content).args(trackers);
+    run(command.arg("-o").arg(torrent));
 }
 
 fn info_hash(torrent: &Path) -> String {
@@ -187,48 +190,6 @@ fn all_kinds_complete_in_one_swarm() {
         leecher.assert_holds(&content);
     }
     drop(seed);
-}
-
-#[test]
-fn we_find_each_other_through_opentracker() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let content = content(&dir.path().join("seed"));
-    let torrent = dir.path().join("content.torrent");
-    create(&content, &torrent);
-    let net = Net::new(3);
-    // Debian's build serves only what its whitelist names, and reads that inside its folder.
-    let work = tempfile::Builder::new()
-        .permissions(open_folder())
-        .tempdir()
-        .expect("a folder");
-    fs::write(work.path().join("whitelist"), info_hash(&torrent) + "\n").expect("a whitelist");
-    let mut command = net.command(TRACKER, "opentracker");
-    command.args([
-        "-i",
-        "10.78.0.1",
-        "-p",
-        "6969",
-        "-P",
-        "6969",
-        "-u",
-        "nobody",
-    ]);
-    command
-        .arg("-d")
-        .arg(work.path())
-        .args(["-w", "/whitelist"]);
-    let tracker = Running::start(&mut command, &dir.path().join("tracker.log"));
-    let data = content.parent().expect("below seed");
-    let seed = Client::start((Kind::Shoal, Role::Seed), &net, SEEDER, &torrent, data);
-    let data = dir.path().join("leech");
-    let mut leech = Client::start((Kind::Shoal, Role::Leech), &net, LEECHER, &torrent, &data);
-    leech.wait_whole();
-    leech.assert_holds(&content);
-    drop((seed, tracker));
-}
-
-fn open_folder() -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o755)
 }
 
 #[test]
