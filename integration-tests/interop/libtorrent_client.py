@@ -1,4 +1,4 @@
-"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT DIR ADDRESS. Says DONE when it is whole."""
+"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS. Says DONE when it is whole."""
 import sys, time
 import libtorrent as lt
 
@@ -9,8 +9,11 @@ session = lt.session({
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": 0,
 })
-parameters = lt.add_torrent_params()
-parameters.ti = lt.torrent_info(torrent)
+if torrent.startswith("magnet:"):
+    parameters = lt.parse_magnet_uri(torrent)
+else:
+    parameters = lt.add_torrent_params()
+    parameters.ti = lt.torrent_info(torrent)
 parameters.save_path = directory
 handle = session.add_torrent(parameters)
 told = False

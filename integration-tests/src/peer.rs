@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_std::task;
-use shoal_metainfo::Torrent;
+use shoal_metainfo::{Magnet, Torrent};
 use shoal_peer::{AddError, Engine, EngineConfig, Event, Handle, TorrentConfig, TorrentSnapshot};
 use shoal_swarm::io::Snapshot;
 use tempfile::TempDir;
@@ -17,6 +17,8 @@ use crate::{Content, PATIENCE, eventually, wait};
 #[derive(Debug, Clone)]
 pub struct PeerSetup {
     torrent: Arc<Torrent>,
+    /// Knows the torrent by this alone.
+    link: Option<Magnet>,
     listen: SocketAddr,
     config: TorrentConfig,
     /// Kept until the last client in it is gone.
@@ -29,6 +31,7 @@ impl PeerSetup {
         torrent.tiers.clear();
         Self {
             torrent: Arc::new(torrent),
+            link: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             config: TorrentConfig {
                 dir,
@@ -75,6 +78,17 @@ impl PeerSetup {
     #[must_use]
     pub fn http_seed(mut self, url: String) -> Self {
         Arc::make_mut(&mut self.torrent).http_seeds.push(url);
+        self
+    }
+
+    /// Knows the torrent's name and its trackers alone, and these peers. Source: BEP 9.
+    #[must_use]
+    pub fn by_magnet(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.link = Some(Magnet {
+            trackers: self.torrent.trackers().map(str::to_owned).collect(),
+            peers: peers.into_iter().map(|peer| peer.to_string()).collect(),
+            ..Magnet::new(self.torrent.info_hash)
+        });
         self
     }
 
@@ -126,7 +140,10 @@ impl PeerSetup {
         };
         let engine = Engine::start(engine).unwrap_or_else(|error| panic!("{error}"));
         let dir = self.config.dir.clone();
-        let handle = engine.add(self.torrent, self.config)?;
+        let handle = match self.link {
+            Some(link) => engine.add_magnet(link, self.config)?,
+            None => engine.add(self.torrent, self.config)?,
+        };
         let news = Arc::new(Mutex::new(Vec::new()));
         let (mut events, noted) = (handle.events(), news.clone());
         task::spawn(async move {

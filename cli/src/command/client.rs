@@ -3,6 +3,7 @@
 //! Listens to one torrent of an engine and to the signals; `view` shows what they say. Knows
 //! nothing of peers and pieces: the engine does the work.
 
+mod told;
 mod view;
 
 use std::env;
@@ -21,7 +22,7 @@ use shoal_peer::{
 };
 use shoal_peer::{TorrentConfig, TorrentSnapshot};
 
-pub(crate) use self::view::asking;
+pub(crate) use self::told::asking;
 use self::view::{TooLong, View};
 use crate::error::Error;
 use crate::link::{self, Named};

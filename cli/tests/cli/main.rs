@@ -5,6 +5,7 @@ mod create;
 mod demo;
 mod disk;
 mod files;
+mod magnets;
 mod resume;
 mod show;
 mod siege;

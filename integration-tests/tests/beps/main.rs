@@ -4,6 +4,7 @@ mod bep_0003_peers;
 mod bep_0003_trackers;
 mod bep_0006_fast;
 mod bep_0007_ipv6;
+mod bep_0009_metadata;
 mod bep_0010_extended;
 mod bep_0011_pex;
 mod bep_0012_tiers;

@@ -45,13 +45,26 @@ pub(crate) struct Client<'n> {
 }
 
 impl<'n> Client<'n> {
-    /// Starts it with `data` as its folder and a folder of its own beside it.
+    /// Starts it with `data` as its folder and a folder of its own beside it. The torrent may be a
+    /// magnet link.
     pub(crate) fn start(
+        what: (Kind, Role),
+        net: &'n Net,
+        host: Host,
+        torrent: &Path,
+        data: &Path,
+    ) -> Self {
+        Self::start_with(what, net, host, torrent, data, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(
         (kind, role): (Kind, Role),
         net: &'n Net,
         host: Host,
         torrent: &Path,
         data: &Path,
+        more: &[&str],
     ) -> Self {
         let work = data.with_extension("work");
         fs::create_dir_all(&work).expect("a folder for the client");
@@ -66,7 +79,7 @@ impl<'n> Client<'n> {
             Kind::Aria2 => aria2(net, host, torrent, data, &hook),
             Kind::Libtorrent => libtorrent(net, host, role, torrent, data),
         };
-        command.current_dir(&work).env("HOME", &work);
+        command.args(more).current_dir(&work).env("HOME", &work);
         let running = Running::start(&mut command, &work.join("log"));
         let client = Self {
             kind,
@@ -130,6 +143,13 @@ impl<'n> Client<'n> {
         }
     }
 
+    /// Waits until its folder holds the same tree of files as `original`, whatever it says of it.
+    pub(crate) fn wait_to_hold(&mut self, original: &Path) {
+        let name = original.file_name().expect("content has a name");
+        let copy = self.data.join(name);
+        self.wait("the content", || same(original, &copy).is_ok());
+    }
+
     /// Asserts that its folder holds the same tree of files as `original`, byte for byte.
     pub(crate) fn assert_holds(&self, original: &Path) {
         let name = original.file_name().expect("content has a name");
@@ -146,26 +166,28 @@ impl<'n> Client<'n> {
 /// Asserts that two files or folders are the same, byte for byte. Empty files may be absent:
 /// Transmission makes none.
 pub(crate) fn assert_same(left: &Path, right: &Path) {
+    same(left, right).unwrap_or_else(|difference| panic!("{difference}"));
+}
+
+fn same(left: &Path, right: &Path) -> Result<(), String> {
     let is_empty = fs::metadata(left).is_ok_and(|metadata| metadata.len() == 0);
     if is_empty && !right.exists() {
-        return;
+        return Ok(());
     }
     if left.is_dir() {
         let entries = fs::read_dir(left).expect("a folder of the content");
         for entry in entries.map(|entry| entry.expect("an entry")) {
-            assert_same(&entry.path(), &right.join(entry.file_name()));
+            same(&entry.path(), &right.join(entry.file_name()))?;
         }
     } else {
-        let [original, copy] = [left, right].map(|path| {
-            fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        });
-        assert!(
-            original == copy,
-            "{} differs from {}",
-            left.display(),
-            right.display()
-        );
+        let read =
+            |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        if read(left)? != read(right)? {
+            let (left, right) = (left.display(), right.display());
+            return Err(format!("{left} differs from {right}"));
+        }
     }
+    Ok(())
 }
 
 /// The binary under test: the release build, or `SHOAL_BIN`.

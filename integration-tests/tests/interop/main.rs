@@ -9,6 +9,7 @@ mod compare;
 mod faults;
 mod faults_cgroup;
 mod faults_room;
+mod magnets;
 mod net;
 mod pex;
 mod trackers;

@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use shoal_metainfo::{InfoHash, Torrent};
 use shoal_peer::{Event, State, TorrentSnapshot};
 use shoal_storage::{StorageError, Ways};
-use shoal_swarm::io::{
-    CandidateSource, Event as SwarmEvent, Progress as MetadataProgress, SourceSnapshot,
-};
+use shoal_swarm::io::{Event as SwarmEvent, Progress as MetadataProgress};
 
+use super::told::{Progress, Told, asking, name_of};
 use crate::link::Named;
 use crate::render::line::{Line, UNKNOWN};
 use crate::render::text::Printable;
@@ -40,196 +38,6 @@ pub(super) struct TooLong {
     pub(super) path: PathBuf,
     pub(super) length: u64,
     pub(super) found: u64,
-}
-
-/// Events. Schema: docs/json-events.md.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Told<'a> {
-    Started {
-        info_hash: String,
-        name: Option<&'a str>,
-        dir: String,
-        port: Option<u16>,
-        size: Option<u64>,
-        pieces: Option<u32>,
-        piece_length: Option<u32>,
-        files: Option<usize>,
-        storage: Option<String>,
-    },
-    MetadataProgress {
-        bytes: u64,
-        bytes_total: Option<u64>,
-        peers: usize,
-        peers_asked: usize,
-    },
-    Metadata {
-        name: &'a str,
-        size: u64,
-        pieces: u32,
-        piece_length: u32,
-        files: usize,
-        private: bool,
-    },
-    Checking {
-        bytes: u64,
-        bytes_total: u64,
-    },
-    Checked {
-        have: u32,
-        pieces: u32,
-        bytes_have: u64,
-        bytes_total: u64,
-        bytes_checked: u64,
-        bytes_partial: u64,
-    },
-    FileTooLong {
-        path: String,
-        length: u64,
-        found: u64,
-    },
-    ExternalIp {
-        ip: String,
-        tracker: &'a str,
-    },
-    Progress {
-        #[serde(flatten)]
-        state: Progress,
-    },
-    PeerConnected {
-        address: String,
-        client: String,
-        source: &'static str,
-    },
-    PieceVerified {
-        piece: u32,
-    },
-    Warning {
-        message: String,
-    },
-    Complete {
-        seconds: f64,
-        bytes_total: u64,
-        downloaded: u64,
-    },
-    Stopped {
-        complete: bool,
-        #[serde(flatten)]
-        state: Option<Progress>,
-    },
-}
-
-/// How things stand, as numbers.
-#[derive(Debug, Serialize)]
-struct Progress {
-    have: u32,
-    pieces: u32,
-    bytes_have: u64,
-    bytes_total: u64,
-    downloaded: u64,
-    uploaded: u64,
-    wasted: u64,
-    download_bytes_per_s: u64,
-    upload_bytes_per_s: u64,
-    eta_s: Option<u64>,
-    peers: usize,
-    seeds: usize,
-    /// Those that named anybody.
-    sources: Vec<Gave>,
-    /// Of the process.
-    memory: Option<Kinds>,
-    /// Accesses to mapped bytes that failed.
-    faults: u64,
-}
-
-/// What one source of addresses gave.
-#[derive(Debug, Serialize)]
-struct Gave {
-    source: &'static str,
-    named: u64,
-    waiting: usize,
-    connected: usize,
-}
-
-impl Gave {
-    fn new(gave: &SourceSnapshot) -> Self {
-        Self {
-            source: name_of(gave.source),
-            named: gave.named,
-            waiting: gave.waiting,
-            connected: gave.connected,
-        }
-    }
-}
-
-/// What a source of addresses is called in JSON and logs.
-fn name_of(source: CandidateSource) -> &'static str {
-    match source {
-        CandidateSource::User => "user",
-        CandidateSource::Tracker => "tracker",
-        CandidateSource::Magnet => "magnet",
-        CandidateSource::Lsd => "lsd",
-        CandidateSource::Incoming => "incoming",
-        CandidateSource::Dht => "dht",
-        CandidateSource::Pex => "pex",
-    }
-}
-
-/// Memory by kind, bytes.
-#[derive(Debug, Serialize)]
-struct Kinds {
-    anonymous: u64,
-    clean_file: u64,
-    dirty_file: u64,
-}
-
-impl Progress {
-    fn new(snapshot: &TorrentSnapshot) -> Self {
-        let swarm = &snapshot.swarm;
-        let memory = snapshot.memory.map(|memory| Kinds {
-            anonymous: memory.anonymous,
-            clean_file: memory.clean_file,
-            dirty_file: memory.dirty_file,
-        });
-        let gave = swarm.sources.iter().filter(|gave| gave.named > 0);
-        Self {
-            memory,
-            faults: shoal_storage::faults(),
-            have: swarm.pieces_have,
-            pieces: swarm.pieces,
-            bytes_have: swarm.bytes_have,
-            bytes_total: swarm.bytes_total,
-            downloaded: swarm.downloaded,
-            uploaded: swarm.uploaded,
-            wasted: swarm.wasted,
-            download_bytes_per_s: swarm.download_bytes_per_s,
-            upload_bytes_per_s: swarm.upload_bytes_per_s,
-            eta_s: swarm.eta.map(|eta| eta.as_secs()),
-            peers: swarm.peers.len(),
-            seeds: swarm.peers.iter().filter(|peer| peer.is_seed).count(),
-            sources: gave.map(Gave::new).collect(),
-        }
-    }
-
-    /// For a live or plain line, behind the percentage.
-    fn line(&self) -> String {
-        let (down, up) = (self.download_bytes_per_s, self.upload_bytes_per_s);
-        let (peers, seeds) = (Count(self.peers, "peer"), Count(self.seeds, "seed"));
-        let up = format!("up {}", PerSecond(up));
-        if self.bytes_have == self.bytes_total {
-            return format!("seeding  {up}  {} sent  {peers}", Bytes(self.uploaded));
-        }
-        let eta = self.eta_s.map_or_else(
-            || "?".to_owned(),
-            |eta| Time(Duration::from_secs(eta)).to_string(),
-        );
-        format!(
-            "{} of {}  down {}  {up}  ETA {eta}  {peers}, {seeds}",
-            Bytes(self.bytes_have),
-            Bytes(self.bytes_total),
-            PerSecond(down)
-        )
-    }
 }
 
 /// What is shown of one torrent.
@@ -662,20 +470,5 @@ impl View {
         render::say(format_args!(
             "stopped with {have} of {pieces}: {down} downloaded, {up} uploaded"
         ))
-    }
-}
-
-/// What a magnet is at, behind the percentage of its metadata.
-pub(crate) fn asking(progress: &MetadataProgress) -> String {
-    match (progress.asked, progress.peers) {
-        (0, 0) => "looking for a peer that has the metadata".to_owned(),
-        (0, peers) => format!("waiting to ask {} for the metadata", Count(peers, "peer")),
-        (asked, _) => {
-            let of = progress
-                .total
-                .map(|total| format!(", {} of it", Bytes(total)));
-            let peers = Count(asked, "peer");
-            format!("asking {peers} for the metadata{}", of.unwrap_or_default())
-        }
     }
 }

@@ -1,0 +1,69 @@
+//! Magnet links between real clients, with no tracker: metadata, then the content.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::clients::{Client, Kind, Role};
+use crate::net::{Host, Net};
+use crate::{LEECHER, SEEDER, content, create, info_hash};
+
+/// One has the .torrent and the content, the other the link. The link names the seeder; who does
+/// not read that is dialled.
+fn by_link(seeder: Kind, leecher: Kind) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let content = content(&dir.path().join("seed"));
+    let torrent = dir.path().join("content.torrent");
+    create(&content, &torrent);
+    let net = Net::new(3);
+    let at = |host: Host| format!("{}:6881", host.address());
+    let link = format!(
+        "magnet:?xt=urn:btih:{}&x.pe={}",
+        info_hash(&torrent),
+        at(SEEDER)
+    );
+    let data = content.parent().expect("below seed");
+    let dial = at(LEECHER);
+    let more = match seeder {
+        Kind::Shoal => vec!["--no-tracker", "--peer", &dial],
+        _ => Vec::new(),
+    };
+    let seed = (seeder, Role::Seed);
+    let mut seed = Client::start_with(seed, &net, SEEDER, &torrent, data, &more);
+    seed.wait_whole();
+    let data = dir.path().join("leech");
+    let began = Instant::now();
+    let leech = (leecher, Role::Leech);
+    let mut leech = Client::start(leech, &net, LEECHER, Path::new(&link), &data);
+    leech.wait_to_hold(&content);
+    println!("{seeder:?} to {leecher:?} by magnet: {:?}", began.elapsed());
+}
+
+#[test]
+fn we_download_by_magnet_from_libtorrent() {
+    by_link(Kind::Libtorrent, Kind::Shoal);
+}
+
+#[test]
+fn we_download_by_magnet_from_transmission() {
+    by_link(Kind::Transmission, Kind::Shoal);
+}
+
+#[test]
+fn libtorrent_downloads_by_magnet_from_us() {
+    by_link(Kind::Shoal, Kind::Libtorrent);
+}
+
+#[test]
+fn transmission_downloads_by_magnet_from_us() {
+    by_link(Kind::Shoal, Kind::Transmission);
+}
+
+#[test]
+fn aria2_downloads_by_magnet_from_us() {
+    by_link(Kind::Shoal, Kind::Aria2);
+}
+
+#[test]
+fn we_download_by_magnet_from_us() {
+    by_link(Kind::Shoal, Kind::Shoal);
+}
