@@ -529,8 +529,8 @@ mod tests {
             "tracker a b --listen 1.2.3.4:5 --listen [::1]:6 --interval 60 --status-every 5 --json \
              --trust-forwarded-for",
             "client t",
-            "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker --no-pex \
-             --max-upload 5MiB/s --max-download 1MB --json --json-pieces -v",
+            "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker \
+             --no-pex --max-upload 5MiB/s --max-download 1MB --json --json-pieces -v",
             "client -vv --peer 1.2.3.4:5 t 7000",
             "get t",
             "show t --json",

@@ -100,7 +100,7 @@ pub struct TorrentConfig {
 }
 
 impl Default for TorrentConfig {
-    /// The current folder, trackers, peers of peers, 200 connections, four slots, no limits of rate.
+    /// The current folder, trackers, PEX, 200 connections, four slots, no limits of rate.
     fn default() -> Self {
         Self {
             dir: PathBuf::from("."),
