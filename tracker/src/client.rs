@@ -6,6 +6,7 @@
 
 pub mod address;
 mod connector;
+mod lines;
 mod resolve;
 mod socks5;
 mod target;

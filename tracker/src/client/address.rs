@@ -108,6 +108,11 @@ fn forbids(
     }
 }
 
+/// Whether a connection that is open already may be used for this too.
+pub(super) fn permits(reach: Reach, purpose: Purpose<'_>, redirected_from: Option<Reach>) -> bool {
+    forbids(reach, purpose, redirected_from).is_none()
+}
+
 /// Why a host is not contacted, where that is clear without looking its name up: for a warning, and
 /// for what goes through a proxy, which looks names up by itself.
 ///

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use async_std::net::TcpStream;
 
 use super::address::{self, Purpose, Reach};
+use super::lines::{Line, Lines, Turn};
 use super::resolve::Resolver;
 use super::socks5::{Destination, Proxy};
 use super::tls;
@@ -35,6 +36,7 @@ pub(super) struct Connector {
     resolver: Arc<Resolver>,
     tls: Tls,
     proxy: Option<Proxy>,
+    lines: Lines,
 }
 
 /// [`TlsConnector`] with a `Debug`, which surf asks for.
@@ -46,6 +48,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// Bytes both ways, with TLS or without.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
@@ -85,6 +88,7 @@ impl Connector {
             resolver,
             tls: Tls(tls::connector(roots)),
             proxy,
+            lines: Lines::default(),
         }
     }
 
@@ -105,13 +109,11 @@ impl Connector {
     }
 
     async fn hop(&self, url: &Url, from: Option<Reach>) -> Result<Hop, TrackerError> {
-        let purpose = Purpose::Announce { path: url.path() };
-        let (mut stream, _, reach) = self.connect(url, purpose, from).await?;
-        let request = encode(url).await?;
-        stream.write_all(&request).await.map_err(broken)?;
-        stream.flush().await.map_err(broken)?;
+        let turn = self.lines.turn(url).await;
+        // Many trackers would rather close: they are asked to stay only for others of ours.
+        let request = encode(url, turn.has_others()).await?;
         let mut bytes = Vec::with_capacity(4_096);
-        let end = read_head(&mut stream, &mut bytes).await?;
+        let (mut line, end) = self.ask(url, from, &turn, &request, &mut bytes).await?;
         let (head, rest) = bytes.split_at(end);
         let head = Head::new(head);
         let status = head::status(head.start).ok_or_else(|| http("it has no status"))?;
@@ -120,15 +122,53 @@ impl Connector {
             301 | 302 | 303 | 307 | 308 => {
                 let location = head.field("location");
                 let location = location.ok_or(TrackerError::Status { code: status })?;
-                return Ok(Hop::Moved(location.to_vec(), reach));
+                return Ok(Hop::Moved(location.to_vec(), line.reach));
             }
             code => return Err(TrackerError::Status { code }),
         }
         let framing = framing(&head)?;
-        let reader = Cursor::new(framing.into_bytes()).chain(Cursor::new(rest.to_vec()));
-        let decoded = async_h1::client::decode(reader.chain(stream)).await;
+        if let Framing::Length(length) = framing
+            && rest.len() <= length
+            && stays_open(&head)
+        {
+            let mut body = rest.to_vec();
+            let missing = (length - body.len()) as u64;
+            read_cut(&mut (&mut line.stream).take(missing), &mut body).await?;
+            if body.len() == length && turn.has_others() {
+                turn.leave(line);
+            }
+            return Ok(Hop::Body(body));
+        }
+        let head = Cursor::new(framing.to_string().into_bytes());
+        let reader = head.chain(Cursor::new(rest.to_vec())).chain(line.stream);
+        let decoded = async_h1::client::decode(reader).await;
         let mut response = decoded.map_err(|error| http(&error.to_string()))?;
         read_body(&mut response).await.map(Hop::Body)
+    }
+
+    /// Sends the request and reads a head, with the length of which it comes back: over a connection
+    /// that another has left, unless the tracker has closed that meanwhile, or over a new one.
+    async fn ask(
+        &self,
+        url: &Url,
+        from: Option<Reach>,
+        turn: &Turn,
+        request: &[u8],
+        bytes: &mut Vec<u8>,
+    ) -> Result<(Line, usize), TrackerError> {
+        let purpose = Purpose::Announce { path: url.path() };
+        while let Some(mut line) = turn.idle() {
+            if !address::permits(line.reach, purpose, from) {
+                continue;
+            }
+            match talk(&mut line.stream, request, bytes).await {
+                Err(_) if bytes.is_empty() => {}
+                result => return result.map(|end| (line, end)),
+            }
+        }
+        let mut line = self.connect(url, purpose, from).await?;
+        let end = talk(&mut line.stream, request, bytes).await?;
+        Ok((line, end))
     }
 
     /// Connects to where a URL says, for this purpose.
@@ -137,7 +177,7 @@ impl Connector {
         url: &Url,
         purpose: Purpose<'_>,
         from: Option<Reach>,
-    ) -> Result<(Box<dyn Stream>, SocketAddr, Reach), TrackerError> {
+    ) -> Result<Line, TrackerError> {
         let unusable = || TrackerError::Url {
             url: printable(url.as_str().as_bytes()),
             reason: "it names no host and port".to_owned(),
@@ -161,11 +201,15 @@ impl Connector {
             let (stream, address) = connect_any(&name, &addresses).await?;
             (stream, address, address::reach(address.ip()))
         };
-        if url.scheme() != "https" {
-            return Ok((Box::new(stream), address, reach));
-        }
-        let stream = tls::connect(&self.tls.0, &name, stream).await?;
-        Ok((Box::new(stream), address, reach))
+        let stream: Box<dyn Stream> = match url.scheme() {
+            "https" => Box::new(tls::connect(&self.tls.0, &name, stream).await?),
+            _ => Box::new(stream),
+        };
+        Ok(Line {
+            stream,
+            address,
+            reach,
+        })
     }
 }
 
@@ -213,15 +257,34 @@ pub(super) fn follow(url: &Url, location: &[u8]) -> Result<Url, TrackerError> {
 }
 
 /// The bytes of the request, to leave in one write.
-async fn encode(url: &Url) -> Result<Vec<u8>, TrackerError> {
+async fn encode(url: &Url, stay: bool) -> Result<Vec<u8>, TrackerError> {
     let mut request = Request::new(http_types::Method::Get, url.clone());
     request.insert_header("user-agent", USER_AGENT);
     request.insert_header("accept-encoding", "identity");
-    request.insert_header("connection", "close");
+    request.insert_header("connection", if stay { "keep-alive" } else { "close" });
     let mut out = Vec::with_capacity(1_024);
     let mut encoder = async_h1::client::Encoder::new(request);
     encoder.read_to_end(&mut out).await.map_err(broken)?;
     Ok(out)
+}
+
+async fn talk(
+    stream: &mut Box<dyn Stream>,
+    request: &[u8],
+    bytes: &mut Vec<u8>,
+) -> Result<usize, TrackerError> {
+    stream.write_all(request).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    read_head(stream, bytes).await
+}
+
+/// Whether the connection serves another request. Source: RFC 9112, section 9.3.
+fn stays_open(head: &Head<'_>) -> bool {
+    let connection = head.field("connection").unwrap_or_default();
+    match head.start.starts_with(b"HTTP/1.1") {
+        true => !connection.eq_ignore_ascii_case(b"close"),
+        false => connection.eq_ignore_ascii_case(b"keep-alive"),
+    }
 }
 
 /// Reads until the head is whole and returns its length; some of the body may be behind it.
@@ -249,50 +312,79 @@ async fn read_head(
     }
 }
 
-/// A head for the codec with nothing but the framing of the body in it.
-fn framing(head: &Head<'_>) -> Result<String, TrackerError> {
+/// Where a body ends.
+#[derive(Clone, Copy)]
+enum Framing {
+    Chunked,
+    Length(usize),
+    /// With the connection.
+    Close,
+}
+
+impl std::fmt::Display for Framing {
+    /// A head for the codec with nothing but this in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let length = match self {
+            Self::Chunked => {
+                return f.write_str("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            }
+            Self::Length(length) => *length,
+            // The codec knows only lengths.
+            Self::Close => limits::BODY_BYTES_MAX + 1,
+        };
+        write!(f, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")
+    }
+}
+
+fn framing(head: &Head<'_>) -> Result<Framing, TrackerError> {
     let encoding = head.field("content-encoding").unwrap_or(b"identity");
     if !encoding.eq_ignore_ascii_case(b"identity") {
         let encoding = printable(encoding);
         return Err(TrackerError::Encoded { encoding });
     }
-    let field = match (
+    match (
         head.field("transfer-encoding"),
         head.field("content-length"),
     ) {
-        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => {
-            "transfer-encoding: chunked".to_owned()
-        }
+        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (Some(coding), _) => {
             let coding = printable(coding);
-            return Err(http(&format!("its transfer coding `{coding}` is unknown")));
+            Err(http(&format!("its transfer coding `{coding}` is unknown")))
         }
         (None, Some(length)) => {
             let length = std::str::from_utf8(length).unwrap_or_default();
             let bytes: u64 = length
                 .parse()
                 .map_err(|_| http("its length is no number"))?;
-            if bytes > limits::BODY_BYTES_MAX as u64 {
-                let max = limits::BODY_BYTES_MAX;
-                return Err(TrackerError::TooLarge { max });
-            }
-            format!("content-length: {bytes}")
+            let max = limits::BODY_BYTES_MAX;
+            let bytes = usize::try_from(bytes).ok().filter(|&bytes| bytes <= max);
+            bytes
+                .map(Framing::Length)
+                .ok_or(TrackerError::TooLarge { max })
         }
-        // The body ends with the connection; the codec knows only lengths.
-        (None, None) => format!("content-length: {}", limits::BODY_BYTES_MAX + 1),
-    };
-    Ok(format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n"))
+        (None, None) => Ok(Framing::Close),
+    }
 }
 
 async fn read_body(response: &mut Response) -> Result<Vec<u8>, TrackerError> {
     let max = limits::BODY_BYTES_MAX;
     let mut body = Vec::new();
     let mut reader = response.take_body().take(max as u64 + 1);
-    match reader.read_to_end(&mut body).await {
+    match read_cut(&mut reader, &mut body).await {
         _ if body.len() > max => Err(TrackerError::TooLarge { max }),
-        Ok(_) => Ok(body),
-        // Cut short, or closed without TLS's farewell: what the bytes are worth, bencode will tell.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(body),
+        result => result.map(|()| body),
+    }
+}
+
+/// Reads to the end, also to an early one: cut short, or closed without TLS's farewell. What the
+/// bytes are worth, bencode will tell.
+async fn read_cut(
+    reader: &mut (impl AsyncRead + Unpin),
+    body: &mut Vec<u8>,
+) -> Result<(), TrackerError> {
+    match reader.read_to_end(body).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         Err(error) => Err(broken(error)),
     }
 }

@@ -50,18 +50,20 @@ impl Web {
         let from = redirected.map(|Whence(reach)| reach);
         let query = url.query().is_some();
         let purpose = Purpose::WebSeed { query };
-        let (stream, address, reach) = timeout(
+        let line = timeout(
             limits::WEB_SILENCE_MAX,
             self.connector.connect(&url, purpose, from),
         )
         .await
         .map_err(|_| WebError::Silent)??;
         // Once on the internet, always: a second redirect does not wash that off.
-        let reach = from.filter(|from| *from == Reach::Global).unwrap_or(reach);
+        let reach = from
+            .filter(|from| *from == Reach::Global)
+            .unwrap_or(line.reach);
         Ok(Line {
-            source: Source::new(stream),
+            source: Source::new(line.stream),
             origin: Origin::of(&url),
-            address,
+            address: line.address,
             reach,
             asked: VecDeque::new(),
             body: Body::NONE,
