@@ -22,6 +22,7 @@ const SANS_IO: &[&str] = &[
     "metainfo/src",
     "wire/src",
     "swarm/src",
+    "nearby/src",
     "simulation/src",
     "tracker/src/announce.rs",
     "tracker/src/announcer",
