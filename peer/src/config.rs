@@ -26,6 +26,9 @@ pub struct EngineConfig {
     /// The folder for what is remembered of torrents from one run to the next; `None`: nothing is,
     /// and each start checks everything.
     pub state_dir: Option<PathBuf>,
+    /// Whether peers are looked for in the networks of this machine, by multicast (BEP 14); never
+    /// for private torrents.
+    pub use_lsd: bool,
 }
 
 impl EngineConfig {
@@ -54,7 +57,7 @@ impl EngineConfig {
 
 impl Default for EngineConfig {
     /// Any free port of every address; as many threads as there are processors, within reason;
-    /// nothing is remembered.
+    /// nothing is remembered; nobody is looked for in the network.
     fn default() -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -66,6 +69,7 @@ impl Default for EngineConfig {
             disk_threads: processors.min(DISK_THREADS_DEFAULT_MAX),
             check_threads: processors,
             state_dir: None,
+            use_lsd: false,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::event::Event;
 use crate::handle::{Command, Handle};
 use crate::limits::COMMANDS_QUEUED_MAX;
 use crate::listen::{Doors, accept_all, bind_all};
+use crate::lsd;
 use crate::open::Opener;
 use crate::tasks::Tasks;
 use crate::torrent::{self, Begin, Start};
@@ -67,6 +68,10 @@ impl Engine {
             let spawner = listening.spawner();
             let accepting = accept_all(listener, doors.clone(), crowd.clone(), spawner.clone());
             spawner.until_stop(accepting);
+        }
+        let port = local_addrs.first().map_or(0, SocketAddr::port);
+        if config.use_lsd {
+            lsd::start(&listening, doors.clone(), port);
         }
         Ok(Self {
             torrents: Mutex::default(),

@@ -220,3 +220,20 @@ pub const WEB_BUSY: Duration = Duration::from_secs(30);
 /// What trackers are told is left while nobody knows, bytes. Source: as libtorrent; zero would
 /// make us a seed, of which other downloaders are not told.
 pub const LEFT_UNKNOWN: u64 = 16 << 10;
+
+/// How often local discovery looks which torrents run. Ours: soon enough for a person.
+pub const LSD_LOOK: Duration = Duration::from_secs(1);
+
+/// How often local discovery looks at the interfaces. Ours: a laptop changes its network by hand.
+pub const INTERFACES_LOOK: Duration = Duration::from_secs(30);
+
+/// Interfaces with their addresses that local discovery speaks on.
+/// Ours: hosts of many containers have hundreds, and nobody looks for peers on them.
+pub const LSD_LINES_MAX: usize = 32;
+
+/// Datagrams of local discovery that wait to be read; more are dropped.
+/// Ours: more than a crowd sends between two turns.
+pub const LSD_QUEUED_MAX: usize = 64;
+
+/// Routers that a datagram of local discovery passes. Ours: none; what is farther is not local.
+pub const LSD_HOPS: u32 = 1;

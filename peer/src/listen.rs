@@ -3,7 +3,7 @@
 //! Knows of torrents only their doors. A connection must name a torrent that is here within one
 //! time limit; how many may come from one address is the business of the [`Crowd`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use async_std::io::WriteExt;
 use async_std::net::{TcpListener, TcpStream};
 use async_std::task::sleep;
 use shoal_metainfo::{InfoHash, PeerId};
-use shoal_swarm::io::Direction;
+use shoal_swarm::io::{CandidateSource, Direction};
 use shoal_wire::{Extensions, Handshake};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -32,6 +32,8 @@ use crate::tasks::Spawner;
 #[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) peer_id: PeerId,
+    /// Only its trackers may name peers, and only they may know of it. BEP 27.
+    pub(crate) is_private: bool,
     pub(crate) notes: Arc<Mailbox<Note>>,
     /// Connections that wait for the torrent to take them.
     pub(crate) arrivals: Arc<AtomicUsize>,
@@ -41,15 +43,47 @@ pub(crate) struct Door {
 #[derive(Default)]
 pub(crate) struct Doors {
     doors: Mutex<HashMap<InfoHash, Door>>,
+    /// Counts openings and closings, so that who watches need not look at all of them.
+    changes: AtomicUsize,
 }
 
 impl Doors {
     pub(crate) fn open(&self, info_hash: InfoHash, door: Door) {
         self.lock().insert(info_hash, door);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It is known from now on that the torrent is private. BEP 27.
+    pub(crate) fn is_private(&self, info_hash: InfoHash) {
+        if let Some(door) = self.lock().get_mut(&info_hash) {
+            door.is_private = true;
+        }
     }
 
     pub(crate) fn close(&self, info_hash: InfoHash) {
         self.lock().remove(&info_hash);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Another number than before when a door was opened or closed since.
+    pub(crate) fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// The torrents that others than their trackers may know of.
+    pub(crate) fn public(&self) -> BTreeSet<InfoHash> {
+        let doors = self.lock();
+        let public = doors.iter().filter(|(_, door)| !door.is_private);
+        public.map(|(info_hash, _)| *info_hash).collect()
+    }
+
+    /// Tells a torrent of peers that others than its trackers named; a private one does not listen.
+    pub(crate) fn name(&self, info_hash: InfoHash, source: CandidateSource, peer: SocketAddr) {
+        if let Some(door) = self.find(info_hash).filter(|door| !door.is_private) {
+            let addresses = vec![peer];
+            // It has ended: then it needs nobody.
+            let _ = door.notes.push(Note::Named { source, addresses });
+        }
     }
 
     fn find(&self, info_hash: InfoHash) -> Option<Door> {
@@ -276,6 +310,7 @@ mod tests {
             let info_hash = InfoHash([7; 20]);
             let door = Door {
                 peer_id: PeerId::ours([1; 12]),
+                is_private: false,
                 notes: notes.clone(),
                 arrivals: Arc::default(),
             };

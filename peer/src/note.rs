@@ -16,7 +16,8 @@ use crate::error::OpenError;
 use crate::open::Opened;
 use crate::web::WebNote;
 
-/// Every variant answers something that was given out before, so their number has a bound.
+/// Every variant answers something that was given out before, or has a bound at its source; so
+/// their number has one.
 pub(crate) enum Note {
     /// From the disk threads.
     Disk(Answer),
@@ -30,7 +31,7 @@ pub(crate) enum Note {
     Announced(Announced),
     /// A web seed was reached, or gives no more.
     Web(WebNote),
-    /// Somebody but a tracker named peers.
+    /// Somebody named peers, and bounds how often.
     Named {
         source: CandidateSource,
         addresses: Vec<SocketAddr>,

@@ -20,7 +20,7 @@ use crate::network::{Network, is_near};
 /// One fact.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
-    /// A torrent runs.
+    /// A torrent runs, or more is known of one that does.
     Started {
         /// Its name.
         info_hash: InfoHash,
@@ -115,7 +115,12 @@ impl Finder {
     /// Takes one fact.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Started { private: true, .. } => {}
+            Input::Started {
+                info_hash,
+                private: true,
+            } => {
+                self.torrents.remove(&info_hash);
+            }
             Input::Started { info_hash, .. } => {
                 let torrent = Torrent {
                     announce_at: now,
@@ -327,8 +332,17 @@ mod tests {
         assert_eq!(drain(&mut finder), []);
         assert_eq!(finder.timeout(), None);
         assert_eq!(tell(&mut finder, now, "192.168.1.9:6771", &theirs([1])), []);
-        // Also beside one that is not.
-        finder.handle(now, started(2));
+        // Also beside one that is not, and when that is known later, as of a magnet link.
+        finder.handle(now, started(1));
+        drain(&mut finder);
+        finder.handle(
+            now,
+            Input::Started {
+                info_hash,
+                private: true,
+            },
+        );
+        finder.handle(now + 10 * SECOND, started(2));
         assert_eq!(announced(&mut finder), [[hash(2)]]);
         assert_eq!(tell(&mut finder, now, "192.168.1.9:6771", &theirs([1])), []);
     }

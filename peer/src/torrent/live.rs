@@ -201,6 +201,7 @@ impl Live {
         let arrivals = Arc::new(AtomicUsize::new(0));
         let door = Door {
             peer_id: start.peer_id,
+            is_private: start.begin.is_private(),
             notes: notes.clone(),
             arrivals: arrivals.clone(),
         };

@@ -143,6 +143,9 @@ impl Live {
         let Stage::Checking(torrent, opened, _) = quest.stage else {
             return Ok(());
         };
+        if torrent.info.private {
+            self.doors.is_private(self.handshake.info_hash);
+        }
         let found = judge(&opened, found)?;
         let (resumed, bytes_partial) = partial(&opened, &found.have);
         self.use_files(*opened, quest.lanes);
