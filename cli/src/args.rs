@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use shoal_peer::ports::MapBy;
 use shoal_storage::{Allocation, Method};
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, ErrorKind, Shell};
@@ -244,6 +245,12 @@ pub(crate) struct Client {
     /// Everything through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT; nobody connects to us
     #[structopt(long, value_name = "URL", empty_values = false)]
     pub(crate) proxy: Option<String>,
+    /// Does not look for peers in the networks of this machine
+    #[structopt(long)]
+    pub(crate) no_lsd: bool,
+    /// Asks the router to let peers in; by PCP, NAT-PMP and UPnP, or by =pcp, =nat-pmp, =upnp alone
+    #[structopt(long, value_name = "WAY", require_equals = true)]
+    pub(crate) map_port: Option<Option<MapBy>>,
     /// Sends at most this much a second: 5MiB/s, 500kB/s
     #[structopt(long, value_name = "RATE")]
     pub(crate) max_upload: Option<Rate>,

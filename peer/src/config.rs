@@ -9,6 +9,7 @@ use shoal_storage::{Allocation, Method};
 use shoal_tracker::client::Proxy;
 
 use crate::limits::DISK_THREADS_DEFAULT_MAX;
+use crate::ports::MapBy;
 
 /// For the whole process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub struct EngineConfig {
     /// Whether peers are looked for in the networks of this machine, by multicast (BEP 14); never
     /// for private torrents.
     pub use_lsd: bool,
+    /// By which ways the gateway of this network is asked to let peers in at our port; none: it is
+    /// not asked. All are tried at once, and the first that does it is kept.
+    pub map_port: Vec<MapBy>,
 }
 
 impl EngineConfig {
@@ -70,6 +74,7 @@ impl Default for EngineConfig {
             check_threads: processors,
             state_dir: None,
             use_lsd: false,
+            map_port: Vec::new(),
         }
     }
 }

@@ -13,16 +13,18 @@ use shoal_tracker::client::Client;
 use shoal_tracker::{AnnounceEvent, AnnounceRequest};
 
 use crate::event::{Board, Event};
+use crate::limits::PORT_OF_NOBODY;
 use crate::mailbox::Mailbox;
 use crate::note::{Announced, Note};
+use crate::ports::Reach;
 use crate::tasks::Tasks;
 
 /// What trackers are told of us and of this run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) info_hash: InfoHash,
     pub(crate) peer_id: PeerId,
-    pub(crate) port: u16,
+    pub(crate) reach: Reach,
     /// Told to trackers alone.
     pub(crate) key: u32,
 }
@@ -165,7 +167,7 @@ impl Discovery {
         AnnounceRequest {
             info_hash: self.identity.info_hash,
             peer_id: self.identity.peer_id,
-            port: self.identity.port,
+            port: self.identity.reach.port().unwrap_or(PORT_OF_NOBODY),
             uploaded: totals.uploaded,
             downloaded: totals.downloaded,
             left: totals.left,

@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_std::channel::bounded;
+use async_std::channel::{Receiver, bounded};
 use async_std::future::timeout;
+use futures_lite::future::zip;
 use shoal_metainfo::{InfoHash, Magnet, PeerId, Torrent};
 use shoal_storage::WindowBudget;
 use shoal_tracker::client::{Client, Proxy};
@@ -27,6 +28,7 @@ use crate::limits::COMMANDS_QUEUED_MAX;
 use crate::listen::{Doors, accept_all, bind_all};
 use crate::lsd;
 use crate::open::Opener;
+use crate::ports::{Mapper, PortNews, Reach, Transport};
 use crate::tasks::Tasks;
 use crate::torrent::{self, Begin, Start};
 
@@ -40,6 +42,8 @@ pub struct Engine {
     client: Arc<Client>,
     proxy: Option<Arc<Proxy>>,
     local_addrs: Vec<SocketAddr>,
+    mapper: Option<Mapper>,
+    reach: Reach,
     check_threads: usize,
     opener: Opener,
 }
@@ -70,9 +74,12 @@ impl Engine {
             spawner.until_stop(accepting);
         }
         let port = local_addrs.first().map_or(0, SocketAddr::port);
-        if config.use_lsd {
+        // Beside a proxy nothing is sent.
+        if config.use_lsd && config.proxy.is_none() {
             lsd::start(&listening, doors.clone(), port);
         }
+        let reach = Reach::new(port);
+        let mapper = Mapper::start_if_wanted(config.map_port, Transport::Tcp, &reach);
         Ok(Self {
             torrents: Mutex::default(),
             doors,
@@ -82,6 +89,8 @@ impl Engine {
             client: Arc::new(client),
             proxy: config.proxy.map(Arc::new),
             local_addrs,
+            mapper,
+            reach,
             check_threads: config.check_threads,
             opener: Opener {
                 windows: WindowBudget::of_this_machine(),
@@ -94,6 +103,13 @@ impl Engine {
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// What becomes of the port at the gateway; `None` when that is not asked. Each piece of news
+    /// goes to one reader.
+    #[must_use]
+    pub fn port_news(&self) -> Option<Receiver<PortNews>> {
+        self.mapper.as_ref().map(|mapper| mapper.news.clone())
     }
 
     /// Opens the torrent's files and starts it: first it looks at what is there, then it downloads
@@ -144,7 +160,7 @@ impl Engine {
             config,
             opener: self.opener.clone(),
             peer_id: PeerId::ours(random()?),
-            port: self.local_addrs.first().map(SocketAddr::port),
+            reach: self.reach.clone(),
             seed: u64::from_ne_bytes(random()?),
             key: u32::from_ne_bytes(random()?),
             check_threads: self.check_threads,
@@ -175,6 +191,7 @@ impl Engine {
             listening,
             running,
             disk,
+            mapper,
             ..
         } = self;
         let good_order = async {
@@ -190,7 +207,12 @@ impl Engine {
             running.join().await;
             disk.join().await;
         };
-        if timeout(limit, good_order).await.is_err() {
+        let unmapped = async {
+            if let Some(mapper) = mapper {
+                mapper.stop().await;
+            }
+        };
+        if timeout(limit, zip(good_order, unmapped)).await.is_err() {
             tracing::warn!("not everything ended within {limit:?}");
         }
     }

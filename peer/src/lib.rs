@@ -72,6 +72,7 @@ mod mailbox;
 mod note;
 mod open;
 mod outbox;
+pub mod ports;
 mod tasks;
 #[cfg(test)]
 mod testing;

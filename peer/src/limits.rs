@@ -237,3 +237,31 @@ pub const LSD_QUEUED_MAX: usize = 64;
 
 /// Routers that a datagram of local discovery passes. Ours: none; what is farther is not local.
 pub const LSD_HOPS: u32 = 1;
+
+/// For how long a gateway is asked to keep a mapping; half of it later it is asked again.
+/// Ours: RFC 6886, 3.3 proposes two hours; what a crash leaves behind is gone sooner with one.
+pub const MAPPING_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Soonest that a mapping is renewed, whatever a gateway grants. Ours: it must not make us a flood.
+pub const MAPPING_RENEW_MIN: Duration = Duration::from_secs(30);
+
+/// After all failed. Ours: a router that is being restarted or set up is found again by itself.
+pub const MAPPING_RETRY: Duration = Duration::from_secs(5 * 60);
+
+/// Waits for the answers to each try of a question by datagram, milliseconds.
+/// Source: RFC 6886, 3.1, cut short after four: a gateway is one hop away.
+pub const GATEWAY_WAITS_MS: [u64; 4] = [250, 500, 1000, 2000];
+
+/// For one request over HTTP, from connecting to the end of the answer.
+/// Ours: slow routers take a second to change their tables.
+pub const GATEWAY_HTTP_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// For taking a mapping back when we end. Ours: less than the trackers have then.
+pub const MAPPING_RELEASE_TIME_MAX: Duration = Duration::from_millis(1500);
+
+/// Other ports that are tried at a UPnP gateway when somebody has ours.
+/// Ours: a random one is taken once in thousands.
+pub const MAPPING_PORT_TRIES: usize = 4;
+
+/// News of the mapping that nobody has read. Ours: one comes in minutes.
+pub const PORT_NEWS_QUEUED_MAX: usize = 16;

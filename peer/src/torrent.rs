@@ -37,6 +37,7 @@ use crate::listen::Doors;
 use crate::mailbox::Mailbox;
 use crate::note::{Found, Note};
 use crate::open::{Opened, Opener};
+use crate::ports::Reach;
 use crate::tasks::panic_text;
 
 use check::{Check, judge};
@@ -52,7 +53,7 @@ pub(crate) struct Start {
     pub(crate) opener: Opener,
     pub(crate) peer_id: PeerId,
     /// Where peers reach us, if they do.
-    pub(crate) port: Option<u16>,
+    pub(crate) reach: Reach,
     /// Decides all that is left to chance.
     pub(crate) seed: u64,
     /// Told to trackers alone.

@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_std::channel::Receiver;
 use async_std::task;
-use futures_lite::future::or;
+use futures_lite::future::{or, pending};
 use shoal_metainfo::Torrent;
+use shoal_peer::ports::{MapBy, PortNews};
 use shoal_peer::{
     AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle, Proxy,
 };
@@ -58,6 +60,8 @@ struct Config {
     proxy: Option<Proxy>,
     dir: PathBuf,
     state_dir: Option<PathBuf>,
+    use_lsd: bool,
+    map_port: Vec<MapBy>,
     /// The system names no folder for that.
     has_no_state: bool,
     exit_when_complete: bool,
@@ -93,11 +97,12 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         allocation: args.allocation,
         ..TorrentConfig::default()
     };
-    let (has_tracker, has_web_seed, names_peers, warnings) = match &named {
+    let (has_tracker, has_web_seed, names_peers, is_private, warnings) = match &named {
         Named::File(torrent) => (
             torrent.trackers().next().is_some(),
             !(torrent.web_seeds.is_empty() && torrent.http_seeds.is_empty()),
             false,
+            torrent.info.private,
             torrent_file::warnings(torrent, &args.torrent).collect(),
         ),
         // A web seed gives no metadata.
@@ -105,11 +110,14 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
             !magnet.trackers.is_empty(),
             false,
             !magnet.peers.is_empty(),
+            false,
             link::warnings(magnet),
         ),
     };
     let has_tracker = has_tracker && !args.no_tracker;
     let has_web_seed = has_web_seed && !args.no_web_seeds;
+    let has_neighbours = !args.no_lsd && !is_private && proxy.is_none();
+    let names_peers = names_peers || !args.peers.is_empty();
     let state_dir = match args.no_resume {
         true => None,
         false => config::state_folder(args.state_dir.as_deref(), |name| env::var_os(name)),
@@ -117,7 +125,13 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let config = Config {
         has_no_state: state_dir.is_none() && !args.no_resume,
         state_dir,
-        is_alone: !has_tracker && !has_web_seed && args.peers.is_empty() && !names_peers,
+        is_alone: !(has_tracker || has_web_seed || has_neighbours || names_peers),
+        use_lsd: !args.no_lsd,
+        map_port: match args.map_port {
+            None => Vec::new(),
+            Some(None) => MapBy::ALL.to_vec(),
+            Some(Some(by)) => vec![by],
+        },
         warnings,
         named,
         port: args.port,
@@ -139,6 +153,8 @@ async fn serve(
 ) -> Result<(), Error> {
     let engine = Engine::start(EngineConfig {
         state_dir: config.state_dir.clone(),
+        use_lsd: config.use_lsd,
+        map_port: config.map_port.clone(),
         ..match &config.proxy {
             Some(proxy) => EngineConfig::behind(proxy.clone()),
             None => EngineConfig::on_port(config.port),
@@ -164,12 +180,13 @@ async fn serve(
             Named::Link(_) => None,
         },
         events: handle.events(),
+        port_news: engine.port_news(),
         handle,
         complete: false,
     };
     let mut view = View::new(config.mode, &config.named, config.with_pieces);
-    let alone = "nobody is asked for peers: no tracker and no web seed is used, and no \
-                 --peer ADDRESS:PORT given; \
+    let alone = "nobody is asked for peers: no tracker and no web seed is used, no --peer \
+                 ADDRESS:PORT given, and nobody looked for in the network; \
                  only who connects to us is served";
     let forgetful = "neither XDG_STATE_HOME nor HOME names a folder, so nothing is remembered for \
                      the next start; --state-dir DIR names one, --no-resume does without";
@@ -199,12 +216,14 @@ struct Client<'a> {
     torrent: Option<Arc<Torrent>>,
     handle: Handle,
     events: Events,
+    port_news: Option<Receiver<PortNews>>,
     complete: bool,
 }
 
 /// What comes next.
 enum Next {
     Event(Option<Event>),
+    Port(PortNews),
     Tick,
     Interrupted,
 }
@@ -229,6 +248,7 @@ impl Client<'_> {
                         view.progress(&snapshot).map_err(Error::Output)?;
                     }
                 }
+                Next::Port(news) => view.port(&news).map_err(Error::Output)?,
                 Next::Event(None | Some(Event::Stopped)) => return Ok(()),
                 Next::Event(Some(Event::Failed(failure))) => {
                     return Err(ClientError::from(failure).into());
@@ -275,7 +295,14 @@ impl Client<'_> {
             Next::Tick
         };
         let event = async { Next::Event(self.events.next().await) };
-        or(interrupted, or(ticked, event)).await
+        let news = async {
+            let next = self.port_news.as_ref().map(Receiver::recv);
+            match next {
+                Some(next) => next.await.map_or(Next::Tick, Next::Port),
+                None => pending().await,
+            }
+        };
+        or(interrupted, or(ticked, or(event, news))).await
     }
 
     /// The last word: how it stands, and what it means.

@@ -256,6 +256,7 @@ impl Demo<'_> {
             "--dir",
             &dir,
             "--no-resume",
+            "--no-lsd",
             "--json",
         ];
         Ok(self.family.start(name, line)?)

@@ -34,7 +34,7 @@ use crate::disk::{Job, Lanes, TorrentDisk};
 use crate::error::Failure;
 use crate::event::{Board, Event};
 use crate::handle::{Command, State, TorrentSnapshot};
-use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, PORT_OF_NOBODY, TICK};
+use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, TICK};
 use crate::listen::{Door, Doors};
 use crate::mailbox::Mailbox;
 use crate::note::{Announced, Found, Note};
@@ -209,7 +209,7 @@ impl Live {
         let config = Config {
             info_hash: start.info_hash,
             peer_id: start.peer_id,
-            listen_port: start.port,
+            listen_port: start.reach.port(),
             peers_max: start.config.peers_max,
             unchoke_slots: start.config.unchoke_slots,
             upload_bytes_per_s: start.config.upload_bytes_per_s,
@@ -536,7 +536,7 @@ fn discovery(start: &Start, notes: &Arc<Mailbox<Note>>, now: Instant) -> Option<
     let identity = Identity {
         info_hash: start.info_hash,
         peer_id: start.peer_id,
-        port: start.port.unwrap_or(PORT_OF_NOBODY),
+        reach: start.reach.clone(),
         key: start.key,
     };
     let announcer = Announcer::new(tiers, start.seed, now);

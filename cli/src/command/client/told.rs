@@ -60,6 +60,18 @@ pub(super) enum Told<'a> {
         ip: String,
         tracker: &'a str,
     },
+    PortMapped {
+        protocol: String,
+        port: u16,
+        external_ip: Option<String>,
+        external_port: u16,
+        by: String,
+    },
+    PortMapFailed {
+        protocol: String,
+        port: u16,
+        message: &'a str,
+    },
     Progress {
         #[serde(flatten)]
         state: Progress,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_metainfo::{InfoHash, Torrent};
+use shoal_peer::ports::PortNews;
 use shoal_peer::{Event, State, TorrentSnapshot};
 use shoal_storage::{StorageError, Ways};
 use shoal_swarm::io::{Event as SwarmEvent, Progress as MetadataProgress};
@@ -334,6 +335,62 @@ impl View {
             ip: ip.to_string(),
             tracker,
         })
+    }
+
+    /// What the router makes of our port.
+    pub(super) fn port(&self, news: &PortNews) -> io::Result<()> {
+        let (transport, port) = match news {
+            PortNews::Mapped {
+                transport,
+                internal_port,
+                ..
+            }
+            | PortNews::Failed {
+                transport,
+                internal_port,
+                ..
+            } => (transport, *internal_port),
+        };
+        let protocol = transport.to_string().to_lowercase();
+        match news {
+            PortNews::Mapped {
+                by,
+                external_port,
+                external_ip,
+                ..
+            } => {
+                let external_port = *external_port;
+                if self.mode == Mode::Json {
+                    return json::emit(&Told::PortMapped {
+                        protocol,
+                        port,
+                        external_ip: external_ip.map(|ip| ip.to_string()),
+                        external_port,
+                        by: by.to_string(),
+                    });
+                }
+                let at = external_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
+                render::say(format_args!(
+                    "the router lets peers in on {transport} port {external_port}{at} ({by})"
+                ))
+            }
+            PortNews::Failed { causes, .. } => {
+                let causes = causes.iter().map(|(by, cause)| format!("{by}: {cause}"));
+                let message = causes.collect::<Vec<_>>().join("; ");
+                if self.mode == Mode::Json {
+                    let message = &message;
+                    return json::emit(&Told::PortMapFailed {
+                        protocol,
+                        port,
+                        message,
+                    });
+                }
+                self.warn(&format!(
+                    "the router lets nobody in on {transport} port {port}: {message}; it is asked \
+                     again by and by"
+                ))
+            }
+        }
     }
 
     /// Files that hold more than belongs there.
