@@ -1,11 +1,11 @@
-"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS. Says DONE when it is whole."""
+"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS [lsd]. Says DONE when it is whole."""
 import sys, time
 import libtorrent as lt
 
-role, torrent, directory, address = sys.argv[1:]
+role, torrent, directory, address, *more = sys.argv[1:]
 session = lt.session({
     "listen_interfaces": f"{address}:6881",
-    "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "enable_dht": False, "enable_lsd": "lsd" in more, "enable_upnp": False, "enable_natpmp": False,
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": 0,
 })

@@ -223,7 +223,7 @@ fn shoal(net: &Net, host: Host, role: Role, torrent: &Path, data: &Path) -> Comm
         .arg("client")
         .arg(torrent)
         .arg("6881")
-        .arg("--json")
+        .args(["--json", "--no-lsd"])
         .arg("--dir")
         .arg(data);
     if role == Role::Leech {

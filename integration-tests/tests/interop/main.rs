@@ -1,7 +1,7 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
-//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx and
-//! libtorrent for Python; a missing one fails the test. `just interop` runs it;
+//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx,
+//! miniupnpd, nft and libtorrent for Python; a missing one fails the test. `just interop` runs it;
 //! `cargo test --workspace` does not.
 
 mod clients;
@@ -10,6 +10,7 @@ mod faults;
 mod faults_cgroup;
 mod faults_room;
 mod magnets;
+mod near;
 mod net;
 mod pex;
 mod trackers;

@@ -104,7 +104,7 @@ impl Drop for Net {
     }
 }
 
-fn ip(arguments: &[&str]) {
+pub(crate) fn ip(arguments: &[&str]) {
     let output = Command::new("ip").args(arguments).output();
     let output = output.expect("`ip` of iproute2 is needed: apt-get install iproute2");
     assert!(
