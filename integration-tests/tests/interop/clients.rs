@@ -143,8 +143,13 @@ impl<'n> Client<'n> {
         }
     }
 
+    /// Waits until these words are in its log.
+    pub(crate) fn wait_to_say(&self, words: &str) {
+        self.wait(words, || self.running.said().contains(words));
+    }
+
     /// Waits until its folder holds the same tree of files as `original`, whatever it says of it.
-    pub(crate) fn wait_to_hold(&mut self, original: &Path) {
+    pub(crate) fn wait_to_hold(&self, original: &Path) {
         let name = original.file_name().expect("content has a name");
         let copy = self.data.join(name);
         self.wait("the content", || same(original, &copy).is_ok());

@@ -33,7 +33,14 @@ fn by_link(seeder: Kind, leecher: Kind) {
     let data = dir.path().join("leech");
     let began = Instant::now();
     let leech = (leecher, Role::Leech);
-    let mut leech = Client::start(leech, &net, LEECHER, Path::new(&link), &data);
+    let leech = Client::start(leech, &net, LEECHER, Path::new(&link), &data);
+    if leecher == Kind::Shoal {
+        leech.wait_to_say("\"metadata\"");
+        println!(
+            "{seeder:?} to {leecher:?}: metadata after {:?}",
+            began.elapsed()
+        );
+    }
     leech.wait_to_hold(&content);
     println!("{seeder:?} to {leecher:?} by magnet: {:?}", began.elapsed());
 }
