@@ -131,11 +131,22 @@ pub const SERVER_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// A peer is gone after two intervals of silence and this much. Ours: room for a slow announce.
 pub const EXPIRY_SLACK: Duration = Duration::from_secs(30);
 
+/// Parts of the table, each with a lock of its own. Ours: threads of a large machine seldom meet,
+/// and an empty table is small.
+pub const SHARDS: usize = 64;
+
 /// A torrent's silent peers are looked for at most so often. Ours: a pass over all its peers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Torrents swept by one call of the server's clock. Ours: keeps the table's lock for a moment.
-pub const SWEEP_TORRENTS: usize = 1_000;
+/// Peers of one shard looked at by one call of the server's clock. Ours: keeps a shard's lock for
+/// tens of microseconds, or a millisecond if all of them go; ten million peers take half a minute.
+pub const SWEEP_PEERS: usize = 8_192;
+
+/// What looking at a torrent costs beside its peers, in peers. Ours: two cache misses.
+pub const SWEEP_TORRENT_COST: usize = 8;
+
+/// Peers of a torrent that are looked at within an announce, when it is time. Ours: microseconds.
+pub const SWEEP_AT_ONCE: usize = 1_024;
 
 /// Peers given to one who does not say how many. Source: BEP 3's reference tracker, 50.
 pub const NUMWANT_DEFAULT: usize = 50;
@@ -143,8 +154,12 @@ pub const NUMWANT_DEFAULT: usize = 50;
 /// Peers given at most. Source: trackers in the field cut at 200.
 pub const NUMWANT_MAX: usize = 200;
 
-/// Torrents of a server that serves any. Ours: about 1 KiB each with a peer, 100 MiB in all.
-pub const TORRENTS_MAX: usize = 100_000;
+/// Torrents of a server that serves any. Ours: 200 bytes each with a peer or two, 200 MB in all.
+pub const TORRENTS_MAX: usize = 1_000_000;
+
+/// Torrents that are watched: the first ones. Ours: a small tracker shows all it has, a large one
+/// cannot.
+pub const WATCHED_TORRENTS_MAX: usize = 1_000;
 
 /// Peers of one torrent, of either address family. Ours: the largest swarms known have some 10^5.
 pub const PEERS_PER_TORRENT_MAX: usize = 100_000;
@@ -154,8 +169,11 @@ pub const PEERS_PER_TORRENT_MAX: usize = 100_000;
 /// become the swarm that all others are told of.
 pub const PEERS_PER_HOST_MAX: usize = 64;
 
-/// Peers of all torrents. Ours: about 150 bytes each, 150 MiB in all.
-pub const PEERS_TOTAL_MAX: usize = 1_000_000;
+/// Peers of all torrents. Ours: at most 64 bytes each, 256 MB in all.
+pub const PEERS_TOTAL_MAX: usize = 4_000_000;
+
+/// Torrents shown in a snapshot. Ours: no one reads more.
+pub const SNAPSHOT_TORRENTS_MAX: usize = 1_000;
 
 /// Peers of one torrent shown in a snapshot. Ours: no one reads more.
 pub const SNAPSHOT_PEERS_MAX: usize = 1_000;
