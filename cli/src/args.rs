@@ -163,8 +163,8 @@ EXAMPLES:
     shoal tracker                           serves any torrent on 0.0.0.0:6969
     shoal tracker --listen 127.0.0.1:0      on a free port, which it prints
 
-It is announced at /announce, and at each path that an announce URL of the torrents has. It speaks
-plain HTTP: for https put a proxy before it.";
+It is announced at /announce, and at each path that an announce URL of the torrents has; and over UDP
+at the same port number. It speaks plain HTTP: for https put a proxy before it.";
 
 /// `shoal tracker`.
 #[derive(Debug, StructOpt)]
@@ -176,6 +176,9 @@ pub(crate) struct Tracker {
     /// Listens here: ADDRESS:PORT, `[IPV6]:PORT` or a port for all addresses; repeat for several
     #[structopt(long, value_name = "ADDR", number_of_values = 1)]
     pub(crate) listen: Vec<String>,
+    /// Answers over HTTP alone, and not over UDP at the same port number
+    #[structopt(long)]
+    pub(crate) no_udp: bool,
     /// Seconds that clients are told to wait between announces
     #[structopt(
         long,

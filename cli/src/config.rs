@@ -273,7 +273,7 @@ impl Peer<'_> {
 /// address of this machine, else all addresses. `None` when the URL is not of HTTP.
 pub(crate) fn announce_addresses(announce: &str) -> Option<Vec<SocketAddr>> {
     let url = Url::parse(announce).ok()?;
-    if url.scheme() != "http" {
+    if !matches!(url.scheme(), "http" | "udp") {
         return None;
     }
     let port = url.port_or_known_default().filter(|&port| port != 0)?;
@@ -455,7 +455,9 @@ mod tests {
             announce_addresses("http://192.0.2.1/a").unwrap()[0].port(),
             80
         );
-        assert_eq!(announce_addresses("udp://127.0.0.1:7000"), None);
+        assert_eq!(announce_addresses("udp://127.0.0.1:7000").unwrap(), here);
+        assert_eq!(announce_addresses("udp://127.0.0.1"), None);
+        assert_eq!(announce_addresses("https://127.0.0.1:7000"), None);
         assert_eq!(announce_addresses("nonsense"), None);
     }
 

@@ -90,6 +90,13 @@ pub mod server;
 mod text;
 pub mod udp;
 
+/// Forged connection ids that a test sends: SHOAL_FORGERIES of them, as `just attack` says.
+#[cfg(test)]
+fn forgeries() -> u64 {
+    let given = std::env::var("SHOAL_FORGERIES").ok();
+    given.map_or(1_000_000, |text| text.parse().expect("a number"))
+}
+
 pub use announce::{AnnounceEvent, AnnounceRequest, AnnounceResponse, ScrapeEntry};
 pub use announcer::{Announcer, TrackerKey, TrackerStatus};
 #[cfg(feature = "client")]

@@ -106,6 +106,19 @@ pub struct Answer {
     ids_v6: Vec<PeerId>,
 }
 
+/// What an announce changed, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// A peer is new, has become whole or is gone.
+    pub event: AnnounceEvent,
+    /// Its torrent.
+    pub info_hash: InfoHash,
+    /// Where it takes connections.
+    pub address: SocketAddr,
+    /// Its name.
+    pub peer_id: PeerId,
+}
+
 /// Why an announce is refused: a `failure reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -354,6 +367,18 @@ impl Answer {
         self.ids_v4.clear();
         self.ids_v6.clear();
         (self.change, self.watched) = (None, false);
+    }
+
+    /// The change, if there is one and people look at the torrent.
+    #[must_use]
+    pub fn told(&self, request: &AnnounceRequest, ip: IpAddr) -> Option<Change> {
+        let event = self.change.filter(|_| self.watched)?;
+        Some(Change {
+            event,
+            info_hash: request.info_hash,
+            address: SocketAddr::new(ip, request.port),
+            peer_id: request.peer_id,
+        })
     }
 
     /// The sample as addresses, with ids if they were wanted: IPv4 first.

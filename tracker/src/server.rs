@@ -1,32 +1,38 @@
-//! A tracker over HTTP. BEP 3 "trackers", BEP 7, 23, 24, 48.
+//! A tracker over HTTP and UDP. BEP 3 "trackers", BEP 7, 15, 23, 24, 48.
 //!
-//! Tide routes and answers; the accept loop, the heads and the time limits are ours. The answers
-//! themselves come from [`crate::registry`], which knows no HTTP.
+//! Over UDP threads of their own answer; over HTTP tide routes and answers, while the accept loop,
+//! the heads and the time limits are ours. The answers themselves come from [`crate::registry`],
+//! which knows neither.
 
 mod app;
 mod connection;
 mod guests;
 mod listen;
 mod paths;
+mod udp;
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_std::channel::{Receiver, Sender, bounded};
 use async_std::net::{TcpListener, TcpStream};
 use async_std::task;
 use futures_lite::FutureExt as _;
-use shoal_metainfo::{InfoHash, PeerId};
+use shoal_metainfo::InfoHash;
 
 use crate::limits;
-use crate::registry::{Registry, RegistryConfig, RegistrySnapshot};
+use crate::registry::{Change, Registry, RegistryConfig, RegistrySnapshot};
+use crate::udp::connection_ids::ConnectionIds;
 use guests::Guests;
 use paths::Paths;
+use udp::Workers;
+
+/// One thing that happened to a watched torrent, for a monitor.
+pub type ServerEvent = Change;
 
 /// What a server is to do.
 #[derive(Debug, Clone)]
@@ -34,6 +40,8 @@ pub struct ServerConfig {
     /// Where to listen. Port 0 takes a free one. `[::]` takes IPv4 too unless an IPv4 address is
     /// listed.
     pub listen: Vec<SocketAddr>,
+    /// Threads that answer over UDP on each of these addresses, at the port of HTTP; 0 for none.
+    pub udp_workers: usize,
     /// Paths that are announced at beside `/announce`, as a URL has them: `/PASSKEY/announce`,
     /// `/announce.php`. Scrapes are where BEP 48 puts them.
     pub announce_paths: Vec<String>,
@@ -56,6 +64,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 6969))],
+            udp_workers: udp_workers(),
             announce_paths: Vec::new(),
             allowed: None,
             interval: limits::SERVER_INTERVAL_DEFAULT,
@@ -64,6 +73,12 @@ impl Default for ServerConfig {
             connections_max: limits::CONNECTIONS_MAX,
         }
     }
+}
+
+/// One for each core that we may use.
+fn udp_workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(limits::UDP_WORKERS_MAX)
 }
 
 /// Why a server cannot begin.
@@ -78,6 +93,20 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// An address whose UDP port cannot be had.
+    #[error(
+        "cannot listen on {address} (UDP): {source}; {}, or do without UDP",
+        listen::remedy(*.address, source)
+    )]
+    Udp {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No randomness for the secrets of this run.
+    #[error("the system gives no randomness: {0}")]
+    Random(getrandom::Error),
     /// An announce path that is none, or where others scrape.
     #[error("nobody can announce at the path `{path}`: {why}; use another in the announce URL")]
     AnnouncePath {
@@ -99,42 +128,10 @@ pub enum ServerError {
     },
 }
 
-/// One thing that happened, for a monitor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerEvent {
-    /// A peer is new.
-    Started {
-        /// Its torrent.
-        info_hash: InfoHash,
-        /// Where it takes connections.
-        address: SocketAddr,
-        /// Its name.
-        peer_id: PeerId,
-    },
-    /// A peer's download became whole.
-    Completed {
-        /// Its torrent.
-        info_hash: InfoHash,
-        /// Where it takes connections.
-        address: SocketAddr,
-        /// Its name.
-        peer_id: PeerId,
-    },
-    /// A peer said good-bye.
-    Stopped {
-        /// Its torrent.
-        info_hash: InfoHash,
-        /// Where it took connections.
-        address: SocketAddr,
-        /// Its name.
-        peer_id: PeerId,
-    },
-}
-
 /// What all connections share.
 #[derive(Debug)]
 struct Shared {
-    registry: Mutex<Registry>,
+    registry: Registry,
     paths: Paths,
     interval: Duration,
     min_interval: Option<Duration>,
@@ -148,11 +145,6 @@ struct Shared {
 }
 
 impl Shared {
-    /// The table. It is whole between any two statements, so a panic elsewhere does not spoil it.
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn tell(&self, event: ServerEvent) {
         if self.events.try_send(event).is_err() {
             self.events_dropped.fetch_add(1, Ordering::Relaxed);
@@ -169,6 +161,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
+    udp: Vec<udp::Worker>,
+    ids: ConnectionIds,
     shared: Arc<Shared>,
     connections_max: usize,
     /// Closed by being dropped, when all is over.
@@ -196,18 +190,20 @@ impl Server {
             return Err(ServerError::NoAddress);
         }
         let paths = Paths::new(&config.announce_paths)?;
-        let listeners = listen::all(&config.listen)?;
+        let (listeners, udp) = listen::all(&config.listen, config.udp_workers)?;
         let table = RegistryConfig {
             allowed: config.allowed,
             interval: config.interval,
             ..RegistryConfig::default()
         };
-        let registry = Registry::new(table, seed(), Instant::now());
+        let now = Instant::now();
+        let (seed, key) = (u64::from_ne_bytes(random()?), random()?);
+        let registry = Registry::new(table, seed, now);
         let (events, events_queue) = bounded(limits::EVENTS_QUEUED_MAX);
         let (stop, stopped) = bounded(1);
         let (running, ended) = bounded(1);
         let shared = Shared {
-            registry: Mutex::new(registry),
+            registry,
             paths,
             interval: config.interval,
             min_interval: config.min_interval,
@@ -220,6 +216,8 @@ impl Server {
         };
         Ok(Self {
             listeners,
+            udp,
+            ids: ConnectionIds::new(&key, now),
             shared: Arc::new(shared),
             connections_max: config.connections_max,
             running,
@@ -227,7 +225,7 @@ impl Server {
         })
     }
 
-    /// Where it listens, with the ports it was given.
+    /// Where it listens, with the ports it was given; over UDP, if at all, the same.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         let addresses = self.listeners.iter().map(TcpListener::local_addr);
@@ -252,6 +250,7 @@ impl Server {
         // A place is taken by sending, and given back by receiving. One more for each listener: it
         // is taken before somebody comes, and somebody has to leave only then.
         let (places, taken) = bounded(self.connections_max.max(1) + self.listeners.len());
+        let workers = Workers::start(self.udp, &self.shared, &self.ids, &self.running);
         let mut tasks = vec![task::spawn(sweep(
             Arc::clone(&self.shared),
             self.running.clone(),
@@ -271,6 +270,7 @@ impl Server {
         for task in tasks {
             task.await;
         }
+        workers.wake();
         // The last connection drops the last sender.
         let _ = self.ended.recv().await;
     }
@@ -301,7 +301,7 @@ impl ServerHandle {
     /// A copy of the table.
     #[must_use]
     pub fn snapshot(&self) -> RegistrySnapshot {
-        self.shared.registry().snapshot(Instant::now())
+        self.shared.registry.snapshot(Instant::now())
     }
 
     /// What happens from now on, at most [`limits::EVENTS_QUEUED_MAX`] of it unread: one stream,
@@ -409,13 +409,15 @@ async fn sweep(shared: Arc<Shared>, _running: Sender<()>) {
         if tick.or(&mut stopped).await {
             return;
         }
-        shared.registry().expire(Instant::now());
+        shared.registry.expire(Instant::now());
     }
 }
 
-/// Another one for each server; samples need be fair, not secret.
-fn seed() -> u64 {
-    RandomState::new().hash_one(())
+/// The secrets of this run.
+fn random<const N: usize>() -> Result<[u8; N], ServerError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(ServerError::Random)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

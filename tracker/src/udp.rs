@@ -1,11 +1,13 @@
 //! Announces and scrapes as UDP carries them. BEP 15, 41.
 //!
 //! [`packet`] is bytes to types and back, for both sides; [`exchange`] is what a client does with
-//! them. No sockets, and the clock is an argument.
+//! them, [`responder`] what a server answers. No sockets, and the clock is an argument.
 
+pub mod connection_ids;
 pub mod exchange;
 pub mod options;
 pub mod packet;
+pub mod responder;
 
 pub use exchange::Exchange;
 pub use options::Options;

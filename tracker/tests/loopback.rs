@@ -95,7 +95,8 @@ async fn live(ip: IpAddr) {
     );
     assert_eq!(
         events.recv().await.unwrap(),
-        ServerEvent::Started {
+        ServerEvent {
+            event: AnnounceEvent::Started,
             info_hash: HASH,
             address: at(1),
             peer_id: PeerId::ours([b'a'; 12]),

@@ -1,4 +1,4 @@
-//! `shoal tracker`: tells clients of each other over HTTP. BEP 3, 7, 23, 48.
+//! `shoal tracker`: tells clients of each other over HTTP and UDP. BEP 3, 7, 15, 23, 48.
 //!
 //! Decides where to listen, which torrents to serve and at which paths; the server does the rest,
 //! and `view` shows its table.
@@ -38,6 +38,7 @@ struct Config {
     interval: Duration,
     status_every: Option<Duration>,
     trust_forwarded_for: bool,
+    udp: bool,
 }
 
 impl Config {
@@ -60,7 +61,7 @@ impl Config {
             }
             paths.extend(torrent.trackers().filter_map(config::announce_path));
             warnings.extend(torrent_file::warnings(&torrent, path));
-            warnings.extend(warnings_of(&torrent, path));
+            warnings.extend(warnings_of(&torrent, path, !args.no_udp));
             torrents.insert(torrent.info_hash, torrent.info.name);
         }
         if listen.is_empty() {
@@ -78,6 +79,7 @@ impl Config {
             status_every: (args.status_every > 0)
                 .then(|| Duration::from_secs(args.status_every.into())),
             trust_forwarded_for: args.trust_forwarded_for,
+            udp: !args.no_udp,
         })
     }
 }
@@ -91,14 +93,14 @@ fn addresses_of(torrent: &Torrent, path: &Path) -> Result<Vec<SocketAddr>, Usage
 }
 
 /// What a torrent's announce URLs promise and a tracker here cannot keep.
-fn warnings_of(torrent: &Torrent, path: &Path) -> Vec<String> {
+fn warnings_of(torrent: &Torrent, path: &Path, udp: bool) -> Vec<String> {
     let path = path.display();
-    if !torrent
-        .trackers()
-        .any(|url| config::announce_path(url).is_some())
-    {
+    let is_served =
+        |url| config::announce_path(url).is_some() || udp && str::starts_with(url, "udp:");
+    if !torrent.trackers().any(is_served) {
+        let schemes = if udp { "http or udp" } else { "http" };
         return vec![format!(
-            "{path}: none of its announce URLs is of http, so no client comes here by itself"
+            "{path}: none of its announce URLs is of {schemes}, so no client comes here by itself"
         )];
     }
     let refused = torrent.trackers().filter_map(|url| {
@@ -128,20 +130,22 @@ pub(crate) fn run(args: args::Tracker) -> Result<(), Error> {
 
 async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), Error> {
     let any = config.torrents.is_empty();
+    let defaults = ServerConfig::default();
     let server = Server::bind(ServerConfig {
         listen: config.listen,
+        udp_workers: if config.udp { defaults.udp_workers } else { 0 },
         announce_paths: config.paths.clone(),
         allowed: (!any).then(|| config.torrents.keys().copied().collect()),
         interval: config.interval,
         trust_forwarded_for: config.trust_forwarded_for,
-        ..ServerConfig::default()
+        ..defaults
     })
     .await?;
     let addresses = server.local_addrs();
     let server = server.spawn();
     let events = server.events();
     let mut view = View::new(mode, config.torrents);
-    view.started(&addresses, &config.paths)
+    view.started(&addresses, &config.paths, config.udp)
         .map_err(Error::Output)?;
     for warning in &config.warnings {
         view.warn(warning).map_err(Error::Output)?;

@@ -9,9 +9,8 @@ use std::time::Instant;
 use tide::http::{Body, Response};
 use tide::{Request, StatusCode};
 
+use super::Shared;
 use super::paths::Place;
-use super::{ServerEvent, Shared};
-use crate::announce::AnnounceEvent;
 use crate::http::query;
 use crate::http::response::{AnnounceReply, Peers, encode_announce, encode_failure, encode_scrape};
 
@@ -49,7 +48,7 @@ async fn route(request: Asking) -> tide::Result {
 }
 
 fn front(shared: &Shared) -> tide::Response {
-    let (torrents, peers) = shared.registry().size();
+    let (torrents, peers) = shared.registry.size();
     let text = format!("Shoal tracker\ntorrents {torrents}\npeers {peers}\n");
     plain(StatusCode::Ok, text)
 }
@@ -85,28 +84,10 @@ impl Shared {
         let query = query::announce(&asked.query).map_err(|error| error.to_string())?;
         let request = &query.request;
         let ip = self.ip(asked)?;
-        let announced = self.registry().announce(Instant::now(), request, ip);
+        let announced = self.registry.announce(Instant::now(), request, ip);
         let answer = announced.map_err(|refusal| refusal.to_string())?;
-        if let Some(event) = answer.change {
-            let (info_hash, peer_id) = (request.info_hash, request.peer_id);
-            let address = SocketAddr::new(ip, request.port);
-            self.tell(match event {
-                AnnounceEvent::Started => ServerEvent::Started {
-                    info_hash,
-                    address,
-                    peer_id,
-                },
-                AnnounceEvent::Completed => ServerEvent::Completed {
-                    info_hash,
-                    address,
-                    peer_id,
-                },
-                AnnounceEvent::Stopped => ServerEvent::Stopped {
-                    info_hash,
-                    address,
-                    peer_id,
-                },
-            });
+        if let Some(change) = answer.told(request, ip) {
+            self.tell(change);
         }
         let mut dictionaries = Vec::new();
         if !request.compact {
@@ -134,7 +115,7 @@ impl Shared {
 
     fn scrape(&self, asked: &Asked) -> Result<Vec<u8>, String> {
         let hashes = query::scrape(&asked.query).map_err(|error| error.to_string())?;
-        Ok(encode_scrape(&self.registry().scrape(&hashes)))
+        Ok(encode_scrape(&self.registry.scrape(&hashes)))
     }
 
     /// Where the peer is: the other end, or what a trusted proxy says of it.

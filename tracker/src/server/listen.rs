@@ -1,4 +1,4 @@
-//! Listening sockets. BEP 3, BEP 7.
+//! Listening sockets. BEP 3, BEP 7, BEP 15.
 //!
 //! Knows what an address family needs; not what is said on a connection.
 
@@ -8,21 +8,54 @@ use std::net::SocketAddr;
 use async_std::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::ServerError;
+use super::{ServerError, udp};
 
 /// Connections that the kernel keeps until they are accepted. Source: Linux cuts at `somaxconn`.
 const BACKLOG: i32 = 1_024;
 
-/// Listens on each address.
-pub(super) fn all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
+/// How often another port is tried when one that was free for TCP is not for UDP. Ours.
+const PORTS_TRIED: usize = 16;
+
+/// Listens on each address, with so many sockets for UDP beside each.
+pub(super) fn all(
+    addresses: &[SocketAddr],
+    udp_workers: usize,
+) -> Result<(Vec<TcpListener>, Vec<udp::Worker>), ServerError> {
     // `[::]` would take IPv4 as well, and a listener for `0.0.0.0` beside it would fail.
     let v6_only = addresses.iter().any(SocketAddr::is_ipv4);
-    addresses
-        .iter()
-        .map(|&address| {
-            one(address, v6_only).map_err(|source| ServerError::Listen { address, source })
-        })
-        .collect()
+    let (mut listeners, mut workers) = (Vec::new(), Vec::new());
+    for &address in addresses {
+        let (listener, mut udp) = both(address, v6_only, udp_workers)?;
+        listeners.push(listener);
+        workers.append(&mut udp);
+    }
+    Ok((listeners, workers))
+}
+
+/// TCP, and UDP at the same port.
+fn both(
+    address: SocketAddr,
+    v6_only: bool,
+    udp_workers: usize,
+) -> Result<(TcpListener, Vec<udp::Worker>), ServerError> {
+    let tcp = || {
+        let listener = one(address, v6_only)?;
+        Ok((listener.local_addr()?, listener))
+    };
+    let mut tries = PORTS_TRIED;
+    loop {
+        let bound = tcp().map_err(|source| ServerError::Listen { address, source });
+        let (bound, listener) = bound?;
+        if udp_workers == 0 {
+            return Ok((listener, Vec::new()));
+        }
+        match udp::bind(bound, v6_only, udp_workers) {
+            Ok(workers) => return Ok((listener, workers)),
+            // Only a port that we were free to choose may be another.
+            Err(error) if address.port() != 0 || tries == 0 => return Err(error),
+            Err(_) => tries -= 1,
+        }
+    }
 }
 
 /// What to do when an address cannot be listened on.

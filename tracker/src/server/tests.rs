@@ -4,8 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpStream as StdStream};
 
 use shoal_bencode::{Options, parse};
+use shoal_metainfo::PeerId;
 
 use super::*;
+use crate::announce::AnnounceEvent;
 use crate::http::response::{parse_announce, parse_scrape};
 
 const HASH: &str = "%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01";
@@ -277,12 +279,19 @@ fn events_are_told_to_the_monitor() {
     announce(address, &query(7, "&event=stopped"));
     let next = || task::block_on(events.recv()).unwrap();
     let peer = "127.0.0.1:7".parse().unwrap();
-    assert!(matches!(next(), ServerEvent::Started { address, .. } if address == peer));
-    assert!(matches!(next(), ServerEvent::Completed { address, .. } if address == peer));
-    assert!(matches!(next(), ServerEvent::Stopped { address, .. } if address == peer));
+    assert!(
+        matches!(next(), ServerEvent { event: AnnounceEvent::Started, address, .. } if address == peer)
+    );
+    assert!(
+        matches!(next(), ServerEvent { event: AnnounceEvent::Completed, address, .. } if address == peer)
+    );
+    assert!(
+        matches!(next(), ServerEvent { event: AnnounceEvent::Stopped, address, .. } if address == peer)
+    );
     assert_eq!(handle.snapshot().torrents[0].completed, 1);
     for port in 1..=1_200 {
-        handle.shared.tell(ServerEvent::Started {
+        handle.shared.tell(ServerEvent {
+            event: AnnounceEvent::Started,
             info_hash: InfoHash([0; 20]),
             address: SocketAddr::from(([1, 1, 1, 1], port)),
             peer_id: PeerId([0; 20]),

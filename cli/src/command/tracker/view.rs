@@ -22,6 +22,7 @@ enum Told<'a> {
     Started {
         listen: Vec<String>,
         announce: Vec<String>,
+        announce_udp: Vec<String>,
         any: bool,
         torrents: Vec<Named<'a>>,
     },
@@ -34,6 +35,8 @@ enum Told<'a> {
     },
     Status {
         torrents: Vec<Torrent<'a>>,
+        torrents_total: usize,
+        peers_total: usize,
     },
     Warning {
         message: &'a str,
@@ -104,8 +107,14 @@ impl View {
         !self.news.is_empty()
     }
 
-    /// `paths` are those to announce at; all addresses have them.
-    pub(super) fn started(&self, addresses: &[SocketAddr], paths: &[String]) -> io::Result<()> {
+    /// `paths` are those to announce at over HTTP; all addresses have them.
+    pub(super) fn started(
+        &self,
+        addresses: &[SocketAddr],
+        paths: &[String],
+        udp: bool,
+    ) -> io::Result<()> {
+        let over_udp = |&address: &SocketAddr| udp.then(|| format!("udp://{}", reachable(address)));
         let urls = |&address: &SocketAddr| paths.iter().map(move |p| announce_url(address, p));
         if self.mode == Mode::Json {
             let torrents = self.names.iter().map(|(info_hash, name)| Named {
@@ -115,12 +124,13 @@ impl View {
             return json::emit(&Told::Started {
                 listen: addresses.iter().map(SocketAddr::to_string).collect(),
                 announce: addresses.iter().flat_map(urls).collect(),
+                announce_udp: addresses.iter().filter_map(over_udp).collect(),
                 any: self.names.is_empty(),
                 torrents: torrents.collect(),
             });
         }
         for address in addresses {
-            let mut urls = urls(address);
+            let mut urls = urls(address).chain(over_udp(address));
             let first = urls.next().unwrap_or_default();
             let first = Printable(&first);
             render::say(format_args!("listening on {address}; announce URL {first}"))?;
@@ -149,23 +159,13 @@ impl View {
     }
 
     pub(super) fn event(&mut self, event: &ServerEvent) -> io::Result<()> {
-        let (kind, info_hash, address, peer_id) = match *event {
-            ServerEvent::Started {
-                info_hash,
-                address,
-                peer_id,
-            } => ("started", info_hash, address, peer_id),
-            ServerEvent::Completed {
-                info_hash,
-                address,
-                peer_id,
-            } => ("completed", info_hash, address, peer_id),
-            ServerEvent::Stopped {
-                info_hash,
-                address,
-                peer_id,
-            } => ("stopped", info_hash, address, peer_id),
-        };
+        let ServerEvent {
+            event,
+            info_hash,
+            address,
+            peer_id,
+        } = *event;
+        let kind = event.as_str();
         self.news.insert(info_hash);
         let client = peer_id.client_name();
         if self.mode == Mode::Json {
@@ -189,6 +189,8 @@ impl View {
         if self.mode == Mode::Json {
             return json::emit(&Told::Status {
                 torrents: torrents.map(|torrent| self.torrent(torrent)).collect(),
+                torrents_total: table.torrents_total,
+                peers_total: table.peers_total,
             });
         }
         if table.torrents.is_empty() {
@@ -196,7 +198,17 @@ impl View {
         }
         torrents
             .into_iter()
-            .try_for_each(|torrent| self.tell(torrent))
+            .try_for_each(|torrent| self.tell(torrent))?;
+        if let Some(more @ 1..) = table.torrents_total.checked_sub(table.torrents.len())
+            && all
+        {
+            let (torrents, peers) = (table.torrents_total, table.peers_total);
+            render::say(format_args!(
+                "{}  status: and {more} more torrents; {torrents} in all, with {peers} peers",
+                Date::now()
+            ))?;
+        }
+        Ok(())
     }
 
     pub(super) fn stopped(&self) -> io::Result<()> {
@@ -251,14 +263,19 @@ impl View {
     }
 }
 
-/// The URL that reaches a path at an address; for all addresses, that of this machine itself.
+/// The URL that reaches a path at an address.
 fn announce_url(address: SocketAddr, path: &str) -> String {
+    format!("http://{}{path}", reachable(address))
+}
+
+/// The address; for all addresses, that of this machine itself.
+fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    format!("http://{}{path}", SocketAddr::new(ip, address.port()))
+    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]
