@@ -28,7 +28,7 @@ fn main() {
 #[divan::bench(args = TABLES)]
 fn announce(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
     let now = Instant::now();
-    let mut registry = announces::registry(torrents, peers, now);
+    let registry = announces::registry(torrents, peers, now);
     let announces = announces::sample(torrents, peers, BATCH, 1);
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         for (request, ip) in &announces {
@@ -42,7 +42,7 @@ fn announce(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
 #[divan::bench(args = TABLES)]
 fn query_to_response(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
     let now = Instant::now();
-    let mut registry = announces::registry(torrents, peers, now);
+    let registry = announces::registry(torrents, peers, now);
     let sample = announces::sample(torrents, peers, BATCH, 1);
     let queries = sample
         .iter()
@@ -50,7 +50,7 @@ fn query_to_response(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
     let queries: Vec<_> = queries.collect();
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         for (query, ip) in &queries {
-            black_box(serve(&mut registry, now, black_box(query), *ip));
+            black_box(serve(&registry, now, black_box(query), *ip));
         }
     });
 }
@@ -61,7 +61,7 @@ fn come_and_go(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
     let now = Instant::now();
     // Room for those who come, so that nobody is evicted.
     let known = peers.min(99_000);
-    let mut registry = announces::registry(torrents, known, now);
+    let registry = announces::registry(torrents, known, now);
     let with = |(request, ip): announces::Announce, event| {
         let event = Some(event);
         (AnnounceRequest { event, ..request }, ip)
@@ -87,14 +87,14 @@ fn come_and_go(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
 #[divan::bench(args = TABLES)]
 fn sweep(bencher: Bencher<'_, '_>, (torrents, peers): (u32, u32)) {
     let now = Instant::now();
-    let mut registry = announces::registry(torrents, peers, now);
+    let registry = announces::registry(torrents, peers, now);
     let swept = torrents.min(1_000) * peers;
     bencher
         .counter(ItemsCount::new(swept))
         .bench_local(|| registry.expire(black_box(now + SWEEP_EVERY)));
 }
 
-fn serve(registry: &mut Registry, now: Instant, query: &[u8], ip: IpAddr) -> Vec<u8> {
+fn serve(registry: &Registry, now: Instant, query: &[u8], ip: IpAddr) -> Vec<u8> {
     let asked = query::announce(query).expect("our own query");
     let answer = registry.announce(now, &asked.request, ip);
     let answer = answer.expect("there is room");

@@ -61,7 +61,7 @@ pub fn query(request: &AnnounceRequest) -> Vec<u8> {
 /// A registry in which each of `torrents` has `peers`.
 #[must_use]
 pub fn registry(torrents: u32, peers: u32, now: Instant) -> Registry {
-    let mut registry = Registry::new(RegistryConfig::default(), 1, now);
+    let registry = Registry::new(RegistryConfig::default(), 1, now);
     for torrent in 0..torrents {
         for peer in 0..peers {
             let (mut request, ip) = announce(torrent, peer);
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn registry_knows_every_peer_and_the_query_says_the_same() {
         let now = Instant::now();
-        let mut registry = registry(3, 60, now);
+        let registry = registry(3, 60, now);
         assert_eq!(registry.size(), (3, 180));
         for (request, ip) in sample(3, 60, 20, 1) {
             let asked = query::announce(&query(&request)).unwrap();

@@ -214,6 +214,19 @@ pub const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Ours: an announce fits one packet; who needs longer is holding the place.
 pub const HEAD_MAX: Duration = Duration::from_secs(5);
 
+/// Bytes read from a connection at once. Ours: some dozens of pipelined announces.
+pub const READ_BYTES: usize = 16 << 10;
+
+/// Bytes of answers that wait for a peer to read them; until then it is asked for nothing more.
+/// Ours: what one read may cause is bounded by this and one answer.
+pub const OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// How long, and for how many bytes, what follows the last answer of a connection is thrown away,
+/// so that the answer arrives. Ours.
+pub const LINGER_MAX: Duration = Duration::from_secs(1);
+/// The bytes of it. Ours: what is on its way when a head is refused.
+pub const LINGER_BYTES_MAX: usize = 32 << 10;
+
 /// Requests on one connection. Ours: then another may have the place.
 pub const REQUESTS_PER_CONNECTION_MAX: usize = 10_000;
 

@@ -1,25 +1,25 @@
 //! A tracker over HTTP and UDP. BEP 3 "trackers", BEP 7, 15, 23, 24, 48.
 //!
-//! Over UDP threads of their own answer; over HTTP tide routes and answers, while the accept loop,
-//! the heads and the time limits are ours. The answers themselves come from [`crate::registry`],
-//! which knows neither.
+//! Threads of their own answer, for UDP and for HTTP; what is asked over HTTP and is neither announce
+//! nor scrape goes to tide. The answers themselves come from [`crate::registry`], which knows
+//! neither.
 
 mod app;
 mod connection;
 mod guests;
+mod http;
 mod listen;
 mod paths;
 mod udp;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_std::channel::{Receiver, Sender, bounded};
-use async_std::net::{TcpListener, TcpStream};
 use async_std::task;
 use futures_lite::FutureExt as _;
 use shoal_metainfo::InfoHash;
@@ -28,6 +28,7 @@ use crate::limits;
 use crate::registry::{Change, Registry, RegistryConfig, RegistrySnapshot};
 use crate::udp::connection_ids::ConnectionIds;
 use guests::Guests;
+use http::{Loop, Waker};
 use paths::Paths;
 use udp::Workers;
 
@@ -104,6 +105,9 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// Too few descriptors to wait for connections.
+    #[error("cannot wait for connections: {0}; raise the limit of open files")]
+    Descriptors(#[source] io::Error),
     /// No randomness for the secrets of this run.
     #[error("the system gives no randomness: {0}")]
     Random(getrandom::Error),
@@ -139,6 +143,8 @@ struct Shared {
     events: Sender<ServerEvent>,
     events_queue: Receiver<ServerEvent>,
     events_dropped: AtomicU64,
+    /// Wakes the loop of HTTP to see that.
+    waker: Waker,
     /// Closed to stop the server; nothing is ever sent.
     stop: Sender<()>,
     stopped: Receiver<()>,
@@ -160,11 +166,11 @@ impl Shared {
 /// A server that listens and does not answer yet: call [`Server::run`] or [`Server::spawn`].
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    http: Loop,
     udp: Vec<udp::Worker>,
     ids: ConnectionIds,
     shared: Arc<Shared>,
-    connections_max: usize,
     /// Closed by being dropped, when all is over.
     running: Sender<()>,
     ended: Receiver<()>,
@@ -200,6 +206,7 @@ impl Server {
         let (seed, key) = (u64::from_ne_bytes(random()?), random()?);
         let registry = Registry::new(table, seed, now);
         let (events, events_queue) = bounded(limits::EVENTS_QUEUED_MAX);
+        let waker = Waker::new().map_err(ServerError::Descriptors)?;
         let (stop, stopped) = bounded(1);
         let (running, ended) = bounded(1);
         let shared = Shared {
@@ -211,15 +218,23 @@ impl Server {
             events,
             events_queue,
             events_dropped: AtomicU64::new(0),
+            waker,
             stop,
             stopped,
         };
+        let shared = Arc::new(shared);
+        let per_host_max = limits::CONNECTIONS_PER_HOST_MAX;
+        let per_host_max = (!config.trust_forwarded_for).then_some(per_host_max);
+        let guests = Guests::new(config.connections_max, per_host_max);
+        let addresses = listeners.iter().map(TcpListener::local_addr);
+        let addresses = addresses.filter_map(Result::ok).collect();
+        let http = Loop::new(listeners, Arc::clone(&shared), guests, running.clone());
         Ok(Self {
-            listeners,
+            addresses,
+            http: http.map_err(ServerError::Descriptors)?,
             udp,
             ids: ConnectionIds::new(&key, now),
-            shared: Arc::new(shared),
-            connections_max: config.connections_max,
+            shared,
             running,
             ended,
         })
@@ -228,8 +243,7 @@ impl Server {
     /// Where it listens, with the ports it was given; over UDP, if at all, the same.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        let addresses = self.listeners.iter().map(TcpListener::local_addr);
-        addresses.filter_map(Result::ok).collect()
+        self.addresses.clone()
     }
 
     /// A handle to look at the server and to stop it.
@@ -243,36 +257,26 @@ impl Server {
 
     /// Answers until [`ServerHandle::stop`]; then closes all connections and returns.
     pub async fn run(self) {
-        let app = app::app(Arc::clone(&self.shared));
-        let per_host_max = limits::CONNECTIONS_PER_HOST_MAX;
-        let per_host_max = (!self.shared.trust_forwarded_for).then_some(per_host_max);
-        let guests = Guests::new(self.connections_max, per_host_max);
-        // A place is taken by sending, and given back by receiving. One more for each listener: it
-        // is taken before somebody comes, and somebody has to leave only then.
-        let (places, taken) = bounded(self.connections_max.max(1) + self.listeners.len());
-        let workers = Workers::start(self.udp, &self.shared, &self.ids, &self.running);
-        let mut tasks = vec![task::spawn(sweep(
-            Arc::clone(&self.shared),
-            self.running.clone(),
-        ))];
-        for listener in self.listeners {
-            let room = Room {
-                shared: Arc::clone(&self.shared),
-                app: app.clone(),
-                guests: Arc::clone(&guests),
-                places: places.clone(),
-                taken: taken.clone(),
-                running: self.running.clone(),
-            };
-            tasks.push(task::spawn(accept(listener, room)));
+        let Self {
+            http,
+            udp,
+            ids,
+            shared,
+            running,
+            ended,
+            ..
+        } = self;
+        if let Err(error) = http.spawn() {
+            tracing::error!(%error, "cannot start the thread for HTTP");
+            shared.stop.close();
         }
-        drop(self.running);
-        for task in tasks {
-            task.await;
-        }
+        let workers = Workers::start(udp, &shared, &ids, &running);
+        sweep(shared).await;
+        // The sockets here go first: who waits for the end may take the port.
         workers.wake();
-        // The last connection drops the last sender.
-        let _ = self.ended.recv().await;
+        drop(running);
+        // The last thread and the last connection drop the last sender.
+        let _ = ended.recv().await;
     }
 
     /// Runs in a task of its own.
@@ -295,6 +299,7 @@ impl ServerHandle {
     /// Stops accepting, closes all connections and waits until that is done.
     pub async fn stop(&self) {
         self.shared.stop.close();
+        self.shared.waker.wake();
         let _ = self.ended.recv().await;
     }
 
@@ -318,84 +323,8 @@ impl ServerHandle {
     }
 }
 
-/// What an accept loop hands to its connections.
-struct Room {
-    shared: Arc<Shared>,
-    app: tide::Server<Arc<Shared>>,
-    guests: Arc<Guests>,
-    places: Sender<()>,
-    taken: Receiver<()>,
-    running: Sender<()>,
-}
-
-/// One of the sockets that may be open, given back when it is dropped.
-struct Opening {
-    taken: Receiver<()>,
-    _running: Sender<()>,
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        let _ = self.taken.try_recv();
-    }
-}
-
-async fn accept(listener: TcpListener, room: Room) {
-    let stopped = async {
-        room.shared.stopped().await;
-        None
-    };
-    let mut stopped = Box::pin(stopped);
-    loop {
-        let next = async {
-            room.places.send(()).await.ok()?;
-            let opening = Opening {
-                taken: room.taken.clone(),
-                _running: room.running.clone(),
-            };
-            Some((listener.accept().await, opening))
-        };
-        let Some((accepted, opening)) = next.or(&mut stopped).await else {
-            return;
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (shared, app) = (Arc::clone(&room.shared), room.app.clone());
-                let place = room.guests.enter(peer.ip());
-                task::spawn(async move {
-                    serve(stream, peer, shared, app, place).await;
-                    drop(opening);
-                });
-            }
-            // Out of descriptors, mostly: others will be closed soon.
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                task::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    app: tide::Server<Arc<Shared>>,
-    mut place: guests::Place,
-) {
-    let leave = place.leave();
-    let ended = async {
-        leave.or(shared.stopped()).await;
-        Ok(())
-    };
-    let served = connection::serve(stream, peer, &app, || place.heard());
-    if let Err(error) = served.or(ended).await {
-        tracing::debug!(%peer, %error, "connection closed");
-    }
-}
-
 /// Forgets the silent, a part of the table every second.
-async fn sweep(shared: Arc<Shared>, _running: Sender<()>) {
+async fn sweep(shared: Arc<Shared>) {
     let stopped = async {
         shared.stopped().await;
         true

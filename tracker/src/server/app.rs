@@ -1,4 +1,7 @@
-//! What is answered at which path. BEP 3 "trackers", BEP 48.
+//! What is answered at which path, and how. BEP 3 "trackers", BEP 48.
+//!
+//! Most announces and scrapes never come to tide; those that do, since they are pipelined behind
+//! something else or have a path that must be made normal, are answered the same.
 //!
 //! A refusal is HTTP 200 with a bencoded `failure reason`, as BEP 3 says. Knows no sockets.
 
@@ -12,7 +15,8 @@ use tide::{Request, StatusCode};
 use super::Shared;
 use super::paths::Place;
 use crate::http::query;
-use crate::http::response::{AnnounceReply, Peers, encode_announce, encode_failure, encode_scrape};
+use crate::http::response::{AnnounceReply, Peers, encode_failure, encode_scrape, push_announce};
+use crate::registry::{Answer, Families};
 
 /// What a handler needs of a request and tide's own type cannot carry unharmed.
 #[derive(Debug, Clone)]
@@ -38,13 +42,11 @@ type Asking = Request<Arc<Shared>>;
 
 async fn route(request: Asking) -> tide::Result {
     let path = request.url().path();
-    let handler = match request.state().paths.at(path) {
-        Some(Place::Announce) => Shared::announce,
-        Some(Place::Scrape) => Shared::scrape,
-        None if path == "/" => return Ok(front(request.state())),
-        None => return Ok(elsewhere()),
-    };
-    Ok(bencoded(answer(&request, handler)))
+    match request.state().paths.at(path) {
+        Some(place) => Ok(bencoded(answer(&request, place))),
+        None if path == "/" => Ok(front(request.state())),
+        None => Ok(elsewhere()),
+    }
 }
 
 fn front(shared: &Shared) -> tide::Response {
@@ -73,19 +75,36 @@ fn bencoded(body: Vec<u8>) -> tide::Response {
     response.into()
 }
 
-fn answer(request: &Asking, handler: fn(&Shared, &Asked) -> Result<Vec<u8>, String>) -> Vec<u8> {
+fn answer(request: &Asking, place: Place) -> Vec<u8> {
     let asked = request.ext::<Asked>().expect("each request is given one");
-    handler(request.state(), asked).unwrap_or_else(|reason| encode_failure(&reason))
+    let (shared, mut body) = (request.state(), Vec::new());
+    let answered = match place {
+        Place::Announce => shared
+            .ip(asked.peer, asked.forwarded.as_deref())
+            .and_then(|ip| shared.announce(&asked.query, ip, &mut Answer::default(), &mut body)),
+        Place::Scrape => shared.scrape(&asked.query, &mut body),
+    };
+    match answered {
+        Ok(()) => body,
+        Err(reason) => encode_failure(&reason),
+    }
 }
 
 impl Shared {
-    /// The answer, or why there is none.
-    fn announce(&self, asked: &Asked) -> Result<Vec<u8>, String> {
-        let query = query::announce(&asked.query).map_err(|error| error.to_string())?;
-        let request = &query.request;
-        let ip = self.ip(asked)?;
-        let announced = self.registry.announce(Instant::now(), request, ip);
-        let answer = announced.map_err(|refusal| refusal.to_string())?;
+    /// Appends the answer to an announce; its `failure reason` when there is none.
+    pub(super) fn announce(
+        &self,
+        query: &[u8],
+        ip: IpAddr,
+        answer: &mut Answer,
+        body: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let query = query::announce(query).map_err(|error| error.to_string())?;
+        let (request, both) = (&query.request, Families::Both);
+        let announced = self
+            .registry
+            .answer(Instant::now(), request, ip, both, answer);
+        announced.map_err(|refusal| refusal.to_string())?;
         if let Some(change) = answer.told(request, ip) {
             self.tell(change);
         }
@@ -110,25 +129,23 @@ impl Shared {
             peers,
             external_ip: ip,
         };
-        Ok(encode_announce(&reply))
+        push_announce(body, &reply);
+        Ok(())
     }
 
-    fn scrape(&self, asked: &Asked) -> Result<Vec<u8>, String> {
-        let hashes = query::scrape(&asked.query).map_err(|error| error.to_string())?;
-        Ok(encode_scrape(&self.registry.scrape(&hashes)))
+    /// Appends the answer to a scrape; its `failure reason` when there is none.
+    pub(super) fn scrape(&self, query: &[u8], body: &mut Vec<u8>) -> Result<(), String> {
+        let hashes = query::scrape(query).map_err(|error| error.to_string())?;
+        body.append(&mut encode_scrape(&self.registry.scrape(&hashes)));
+        Ok(())
     }
 
     /// Where the peer is: the other end, or what a trusted proxy says of it.
     ///
     /// The last address of the header is the one that the proxy saw; the peer wrote the rest.
-    fn ip(&self, asked: &Asked) -> Result<IpAddr, String> {
-        let direct = asked.peer.ip().to_canonical();
-        let Some(forwarded) = asked
-            .forwarded
-            .as_ref()
-            .filter(|_| self.trust_forwarded_for)
-        else {
-            return Ok(direct);
+    pub(super) fn ip(&self, peer: SocketAddr, forwarded: Option<&[u8]>) -> Result<IpAddr, String> {
+        let Some(forwarded) = forwarded.filter(|_| self.trust_forwarded_for) else {
+            return Ok(peer.ip().to_canonical());
         };
         let text = String::from_utf8_lossy(forwarded);
         let last = text.rsplit(',').next().unwrap_or_default().trim();

@@ -1,4 +1,4 @@
-//! One connection: heads in, answers out. RFC 9112.
+//! One connection whose requests tide answers: heads in, answers out. RFC 9112.
 //!
 //! Heads are read here, bounded in bytes and time, since the codec beneath tide refuses HTTP/1.0
 //! and requests without `Host`, loses pipelined ones, and panics at a header beyond ASCII. Each
@@ -26,16 +26,16 @@ use crate::limits;
 type App = tide::Server<Arc<Shared>>;
 
 /// Answers requests until the other end closes, a limit is passed, or it asks for what it must not.
-/// `heard` is called at each.
+/// `buffer` is what was read before, `requests` how many may come, and `heard` is called at each.
 pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     app: &App,
+    mut buffer: Vec<u8>,
+    requests: usize,
     mut heard: impl FnMut(),
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(1_024);
-    for left in (0..limits::REQUESTS_PER_CONNECTION_MAX).rev() {
+    for left in (0..requests).rev() {
         let (response, keep) = match read_head(&mut stream, &mut buffer).await? {
             Read::Closed => return Ok(()),
             Read::TooLong => (refuse(StatusCode::RequestHeaderFieldsTooLarge).await, false),

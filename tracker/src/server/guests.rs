@@ -34,8 +34,16 @@ struct State {
 #[derive(Debug)]
 struct Guest {
     host: Option<IpAddr>,
-    /// Closed to send it away; nothing is ever sent.
-    leave: Sender<()>,
+    leave: Leave,
+}
+
+/// How somebody is sent away.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// By who let the newcomer in, who knows this place.
+    Here(usize),
+    /// By closing this; nothing is ever sent.
+    Away(Sender<()>),
 }
 
 impl State {
@@ -84,22 +92,25 @@ impl Guests {
         })
     }
 
-    /// A place for a newcomer from there; somebody else may have to leave for it.
-    pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Place {
+    /// A place for a newcomer from there; somebody else may have to leave for it, and if that is
+    /// for the caller to do, is returned.
+    pub(super) fn enter(self: &Arc<Self>, ip: IpAddr, leave: Leave) -> (Place, Option<usize>) {
         let host = (!is_local(ip)).then(|| host(ip));
-        let (leave, asked) = bounded(1);
         let mut state = self.lock();
-        if let Some(silent) = state.surplus(host, self)
-            && let Some(gone) = state.take(silent)
-        {
-            gone.leave.close();
-        }
+        let silent = state.surplus(host, self);
+        let gone = match silent.and_then(|silent| state.take(silent)) {
+            Some(guest) => match guest.leave {
+                Leave::Here(place) => Some(place),
+                Leave::Away(leave) => {
+                    leave.close();
+                    None
+                }
+            },
+            None => None,
+        };
         let heard = state.put(Guest { host, leave });
-        Place {
-            guests: Arc::clone(self),
-            heard,
-            asked,
-        }
+        let guests = Arc::clone(self);
+        (Place { guests, heard }, gone)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,7 +124,6 @@ impl Guests {
 pub(super) struct Place {
     guests: Arc<Guests>,
     heard: u64,
-    asked: Receiver<()>,
 }
 
 impl Place {
@@ -125,9 +135,13 @@ impl Place {
         }
     }
 
-    /// Becomes ready when the place is needed for another.
-    pub(super) fn leave(&self) -> impl Future<Output = ()> + use<> {
-        let asked = self.asked.clone();
+    /// For who goes elsewhere with its place: becomes ready when that is needed for another.
+    pub(super) fn hand_over(&mut self) -> impl Future<Output = ()> + use<> {
+        let (leave, asked): (_, Receiver<()>) = bounded(1);
+        match self.guests.lock().by_silence.get_mut(&self.heard) {
+            Some(guest) => guest.leave = Leave::Away(leave),
+            None => drop(leave.close()),
+        }
         async move {
             // Closing it is the message.
             let _ = asked.recv().await;
@@ -150,15 +164,19 @@ mod tests {
     }
 
     fn stays(place: &Place) -> bool {
-        !place.asked.is_closed()
+        place.guests.lock().by_silence.contains_key(&place.heard)
+    }
+
+    fn enter(guests: &Arc<Guests>, text: &str) -> Place {
+        guests.enter(ip(text), Leave::Here(0)).0
     }
 
     #[test]
     fn longest_silent_makes_room() {
         let guests = Guests::new(3, None);
-        let mut places: Vec<_> = (0..3).map(|_| guests.enter(ip("127.0.0.1"))).collect();
+        let mut places: Vec<_> = (0..3).map(|_| enter(&guests, "127.0.0.1")).collect();
         places[0].heard();
-        let _new = guests.enter(ip("127.0.0.1"));
+        let _new = enter(&guests, "127.0.0.1");
         let stay: Vec<_> = places.iter().map(stays).collect();
         assert_eq!(stay, [true, false, true]);
         // Who was sent away is not counted any more, whatever it still says.
@@ -168,16 +186,34 @@ mod tests {
     }
 
     #[test]
+    fn who_has_to_leave_is_told_where_it_is() {
+        let guests = Guests::new(2, None);
+        let (_first, gone) = guests.enter(ip("::1"), Leave::Here(7));
+        assert_eq!(gone, None);
+        let (mut second, _) = guests.enter(ip("::1"), Leave::Here(8));
+        let leave = second.hand_over();
+        let (mut third, gone) = guests.enter(ip("::1"), Leave::Here(9));
+        assert_eq!(gone, Some(7));
+        let (_fourth, gone) = guests.enter(ip("::1"), Leave::Here(7));
+        assert_eq!(gone, None, "the second is told by itself");
+        async_std::task::block_on(leave);
+        let (_fifth, gone) = guests.enter(ip("::1"), Leave::Here(10));
+        assert_eq!(gone, Some(9));
+        // It was to leave before it went elsewhere.
+        async_std::task::block_on(third.hand_over());
+    }
+
+    #[test]
     fn host_beyond_its_bound_pays_itself() {
         for (one, same, other) in [
             ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
             ("2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8:0:1::1"),
         ] {
             let guests = Guests::new(100, Some(2));
-            let first = guests.enter(ip(other));
-            let places = [one, same].map(|address| guests.enter(ip(address)));
+            let first = enter(&guests, other);
+            let places = [one, same].map(|address| enter(&guests, address));
             assert!(places.iter().all(stays));
-            let third = guests.enter(ip(one));
+            let third = enter(&guests, one);
             assert!(!stays(&places[0]) && stays(&places[1]) && stays(&third) && stays(&first));
             drop((first, places, third));
             let state = guests.lock();
@@ -189,9 +225,9 @@ mod tests {
     fn this_machine_and_private_networks_have_no_bound_of_their_own() {
         let guests = Guests::new(100, Some(2));
         let places: Vec<_> = (0..50)
-            .flat_map(|_| ["127.0.0.1", "::1", "::ffff:10.0.0.1"].map(ip))
+            .flat_map(|_| ["127.0.0.1", "::1", "::ffff:10.0.0.1"])
             .take(100)
-            .map(|address| guests.enter(address))
+            .map(|address| enter(&guests, address))
             .collect();
         assert!(places.iter().all(stays));
     }

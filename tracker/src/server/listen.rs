@@ -3,9 +3,8 @@
 //! Knows what an address family needs; not what is said on a connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
-use async_std::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ServerError, udp};
@@ -92,6 +91,9 @@ fn one(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
         socket.set_only_v6(v6_only)?;
     }
     socket.bind(&address.into())?;
+    // Linux hands it on to what is accepted, where it costs nothing then.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
     socket.listen(BACKLOG)?;
-    Ok(TcpListener::from(std::net::TcpListener::from(socket)))
+    Ok(TcpListener::from(socket))
 }

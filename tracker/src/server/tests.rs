@@ -424,7 +424,7 @@ fn panic_of_a_handler_costs_its_own_answer() {
         let mut app = app::app(Arc::clone(&server.shared));
         let panics = |_| async { panic!("a bug") as tide::Result };
         app.at("/bug").get(panics);
-        let listener = TcpListener::bind(LOCAL).await.unwrap();
+        let listener = async_std::net::TcpListener::bind(LOCAL).await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = task::spawn_blocking(move || {
             let bug = "GET /bug HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -437,7 +437,9 @@ fn panic_of_a_handler_costs_its_own_answer() {
             answers
         });
         let (stream, peer) = listener.accept().await.unwrap();
-        connection::serve(stream, peer, &app, || {}).await.unwrap();
+        connection::serve(stream, peer, &app, Vec::new(), 10, || {})
+            .await
+            .unwrap();
         let answers = client.await;
         assert!(answers.starts_with("HTTP/1.1 500"), "{answers}");
         assert!(answers.contains("HTTP/1.1 200"), "{answers}");
@@ -446,17 +448,10 @@ fn panic_of_a_handler_costs_its_own_answer() {
 
 #[test]
 fn accepted_socket_does_not_wait_for_acknowledgements() {
-    task::block_on(async {
-        let server = Server::bind(config()).await.unwrap();
-        let app = app::app(Arc::clone(&server.shared));
-        let listener = TcpListener::bind(LOCAL).await.unwrap();
-        let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, peer) = listener.accept().await.unwrap();
-        assert!(!stream.nodelay().unwrap());
-        drop(client);
-        let _ = connection::serve(stream.clone(), peer, &app, || {}).await;
-        assert!(stream.nodelay().unwrap());
-    });
+    let (listeners, _) = listen::all(&[LOCAL], 0).unwrap();
+    let _client = StdStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+    let (stream, _) = listeners[0].accept().unwrap();
+    assert!(stream.nodelay().unwrap());
 }
 
 #[test]
