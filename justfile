@@ -55,6 +55,15 @@ compare *ARGS:
     cargo build --release
     python3 bench/compare {{ARGS}}
 
+# Our tracker beside opentracker and aquatic_udp, on two cores: `just tracker-load --rounds 1`.
+tracker-load *ARGS:
+    cargo build --release -p shoal-cli -p shoal-bench --bin shoal --bin tracker-load
+    python3 bench/tracker {{ARGS}}
+
+# Ten million forged connection ids, where the tests send one.
+attack:
+    SHOAL_FORGERIES=10000000 cargo test --release -p shoal-tracker --lib forged -- --nocapture
+
 # How our cost grows with peers, pieces, files and content, as root: `just costs --quick`.
 costs *ARGS:
     cargo build --release

@@ -3,6 +3,7 @@
 use shoal_metainfo::InfoHash;
 
 use crate::error::TrackerError;
+use crate::http::head::{self, Head, RequestLine};
 use crate::http::{query, response};
 use crate::limits;
 use crate::udp::packet::{self, Head, Request, Response};
@@ -27,6 +28,29 @@ pub fn query(data: &[u8]) {
             assert_eq!(query::scrape(again.as_bytes()), Ok(hashes));
         }
         Err(error) => assert!(printable(&error.to_string())),
+    }
+}
+
+/// Reads `data` as requests over HTTP, one behind the other, as a server does.
+pub fn http_requests(data: &[u8]) {
+    let mut rest = data;
+    while let Some(end) = head::end(rest) {
+        let (bytes, behind) = rest.split_at(end);
+        // However it came in pieces, it ends at the same place.
+        assert!(
+            (0..end)
+                .rev()
+                .take(5)
+                .all(|length| head::end(&bytes[..length]).is_none())
+        );
+        let head = Head::new(bytes);
+        assert!(head.fields().count() <= bytes.len());
+        if let Some(line) = RequestLine::parse(head.start) {
+            assert_eq!(line.path.first(), Some(&b'/'));
+            assert!(!line.path.contains(&b'?'));
+            query(line.query);
+        }
+        rest = behind;
     }
 }
 

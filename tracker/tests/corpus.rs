@@ -35,6 +35,14 @@ fn every_seed_of_the_query_target_holds() {
 }
 
 #[test]
+fn every_seed_of_the_http_target_holds() {
+    for seed in seeds("tracker_http_request") {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::http_requests(&seed);
+    }
+}
+
+#[test]
 fn every_seed_of_the_response_target_holds() {
     for seed in seeds("tracker_response") {
         println!("{}", seed.escape_ascii());

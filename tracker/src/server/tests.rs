@@ -7,7 +7,7 @@ use shoal_bencode::{Options, parse};
 use shoal_metainfo::PeerId;
 
 use super::*;
-use crate::announce::AnnounceEvent;
+use crate::announce::AnnounceEvent::{Completed, Started, Stopped};
 use crate::http::response::{parse_announce, parse_scrape};
 
 const HASH: &str = "%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01";
@@ -279,19 +279,13 @@ fn events_are_told_to_the_monitor() {
     announce(address, &query(7, "&event=stopped"));
     let next = || task::block_on(events.recv()).unwrap();
     let peer = "127.0.0.1:7".parse().unwrap();
-    assert!(
-        matches!(next(), ServerEvent { event: AnnounceEvent::Started, address, .. } if address == peer)
-    );
-    assert!(
-        matches!(next(), ServerEvent { event: AnnounceEvent::Completed, address, .. } if address == peer)
-    );
-    assert!(
-        matches!(next(), ServerEvent { event: AnnounceEvent::Stopped, address, .. } if address == peer)
-    );
+    assert!(matches!(next(), ServerEvent { event: Started, address, .. } if address == peer));
+    assert!(matches!(next(), ServerEvent { event: Completed, address, .. } if address == peer));
+    assert!(matches!(next(), ServerEvent { event: Stopped, address, .. } if address == peer));
     assert_eq!(handle.snapshot().torrents[0].completed, 1);
     for port in 1..=1_200 {
         handle.shared.tell(ServerEvent {
-            event: AnnounceEvent::Started,
+            event: Started,
             info_hash: InfoHash([0; 20]),
             address: SocketAddr::from(([1, 1, 1, 1], port)),
             peer_id: PeerId([0; 20]),
@@ -373,6 +367,118 @@ fn half_open_connections_do_not_stop_an_honest_announce() {
         .collect();
     assert_eq!(announce(address, &query(7, "")).0, 200);
     assert_eq!(hostile.len(), 100);
+    stop(&handle);
+}
+
+/// Slow ones come and come, more than there are places for; an honest one is served between them
+/// without waiting for any of their deadlines.
+#[test]
+fn five_thousand_slow_connections_do_not_delay_an_honest_announce() {
+    let (handle, address) = start(ServerConfig {
+        connections_max: 200,
+        ..config()
+    });
+    let mut slow = std::collections::VecDeque::new();
+    let mut longest = Duration::ZERO;
+    for number in 0..5_000u16 {
+        let mut stream = StdStream::connect(address).unwrap();
+        let said = [
+            &b""[..],
+            b"G",
+            b"GET /announce?info_hash=",
+            b"GET / HTTP/1.1\r\n\r\nGET",
+        ];
+        // It may have been closed in favour of others.
+        let _ = stream.write_all(said[usize::from(number % 4)]);
+        slow.push_back(stream);
+        if slow.len() > 300 {
+            slow.pop_front();
+        }
+        if number % 250 == 249 {
+            let asked = Instant::now();
+            assert_eq!(announce(address, &query(7, "")).0, 200);
+            longest = longest.max(asked.elapsed());
+        }
+    }
+    println!("beside slow connections an announce took {longest:?} at most");
+    assert!(longest < limits::HEAD_MAX, "{longest:?}");
+    stop(&handle);
+}
+
+/// A peer that asks and asks and reads nothing has its answers bounded, and others are served.
+#[test]
+fn who_never_reads_costs_no_memory_and_delays_nobody() {
+    let (handle, address) = start(config());
+    let mut deaf = StdStream::connect(address).unwrap();
+    deaf.set_nonblocking(true).unwrap();
+    let requests = format!("GET /announce?{} HTTP/1.1\r\n\r\n", query(7, "")).repeat(50);
+    let mut sent = 0;
+    let mut full = 0;
+    while full < 100 {
+        match deaf.write(requests.as_bytes()) {
+            Ok(count) => sent += count,
+            Err(_) => {
+                full += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        assert!(sent < 64 << 20, "it is read for ever");
+    }
+    assert!(sent > requests.len());
+    assert_eq!(announce(address, &query(8, "")).0, 200);
+    stop(&handle);
+}
+
+/// Sent byte by byte, or cut anywhere, a request is the same.
+#[test]
+fn request_in_two_pieces_is_answered_once() {
+    let (handle, address) = start(config());
+    let request = get(&format!("/announce?{}", query(7, "")));
+    for cut in (1..request.len()).step_by(7) {
+        let mut stream = StdStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(&request.as_bytes()[..cut]).unwrap();
+        std::thread::yield_now();
+        stream.write_all(&request.as_bytes()[cut..]).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let (status, body) = split(&answer);
+        assert_eq!(
+            (status, parse_announce(&body).is_ok()),
+            (200, true),
+            "{cut}"
+        );
+    }
+    stop(&handle);
+}
+
+/// What is not ours goes to tide with what was pipelined behind it, and nothing is lost.
+#[test]
+fn announces_before_and_behind_what_tide_answers_are_answered_in_order() {
+    let (handle, address) = start(config());
+    let one = |target: &str| format!("GET {target} HTTP/1.1\r\n\r\n");
+    let asks = |port| one(&format!("/announce?{}", query(port, "")));
+    let text = [
+        asks(7),
+        one("/nowhere"),
+        asks(8),
+        one("/"),
+        get(&format!("/announce?{}", query(9, ""))),
+    ];
+    let mut stream = StdStream::connect(address).unwrap();
+    stream.write_all(text.concat().as_bytes()).unwrap();
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).unwrap();
+    let text = String::from_utf8_lossy(&answers);
+    let statuses: Vec<_> = text
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, _)| &text[at + 9..at + 12])
+        .collect();
+    assert_eq!(statuses, ["200", "404", "200", "200", "200"]);
+    assert!(
+        text.contains("peers 2\n") && text.contains("10:incompletei3e"),
+        "{text}"
+    );
     stop(&handle);
 }
 
