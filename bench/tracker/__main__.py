@@ -35,6 +35,7 @@ class Tracker:
     def __init__(self, name, command, protocols, files=()):
         self.name, self.protocols = name, protocols
         self.folder = tempfile.TemporaryDirectory()
+        os.chmod(self.folder.name, 0o755)
         self.port = free_port()
         for path, text in files:
             pathlib.Path(self.folder.name, path).write_text(text.format(port=self.port))
@@ -88,6 +89,13 @@ max_response_peers = 50
 """
 
 
+def hashes(torrents):
+    """The info hashes of the load, as `swarms.rs` makes them."""
+    for torrent in range(torrents):
+        mixed = torrent * 0x9E3779B97F4A7C15 % 2**64
+        yield (mixed.to_bytes(8, "little") + torrent.to_bytes(4, "big")).hex() + "00" * 8
+
+
 def trackers(options):
     all_three = ["udp", "http", "http-close"]
     address = "127.0.0.1:{port}"
@@ -97,8 +105,11 @@ def trackers(options):
         yield Tracker("ours, tide alone", [options.before, *ours], all_three[1:])
     if shutil.which("opentracker"):
         command = ["opentracker", "-i", "127.0.0.1", "-p", "{port}", "-P", "{port}"]
-        command += ["-d", "{folder}", "-u", "root"]
-        yield Tracker("opentracker", command, all_three)
+        # Debian's serves listed torrents alone.
+        command += ["-d", "{folder}", "-u", "nobody", "-w", "listed"]
+        listed = [("listed", "\n".join(hashes(options.torrents)) + "\n")]
+        # It closes after each answer.
+        yield Tracker("opentracker", command, ["udp", "http-close"], listed)
     if options.aquatic:
         command = [options.aquatic, "-c", "{folder}/aquatic.toml"]
         yield Tracker("aquatic_udp", command, ["udp"], [("aquatic.toml", AQUATIC)])

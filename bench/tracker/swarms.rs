@@ -80,15 +80,18 @@ impl Swarms {
     /// Whether that is the right answer for this peer of a whole swarm.
     ///
     /// # Errors
-    /// What is wrong. A tracker may tell a peer of itself, and give at most thirty (aquatic does).
+    /// What is wrong. A tracker may tell a peer of itself (opentracker does), and may not count it
+    /// (aquatic does not).
     pub(crate) fn check(&self, peer: Peer, answer: &AnnounceResponse) -> Result<(), String> {
         let counts = (answer.seeders, answer.leechers);
-        if counts != (Some(1), Some(self.of_each - 1)) {
+        let seed = u32::from(peer.number == 0);
+        let all = (Some(1), Some(self.of_each - 1));
+        let others = (Some(1 - seed), Some(self.of_each - 2 + seed));
+        if counts != all && counts != others {
             return Err(format!("{peer:?}: seeders and leechers {counts:?}"));
         }
         let others = self.of_each as usize - 1;
-        let least = others.min(30);
-        let most = (others + 1).min(NUMWANT as usize);
+        let [least, most] = [others, others + 1].map(|count| count.min(NUMWANT as usize));
         let mut ports: Vec<_> = answer.peers.iter().map(|peer| peer.port()).collect();
         ports.sort_unstable();
         ports.dedup();

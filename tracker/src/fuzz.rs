@@ -3,7 +3,7 @@
 use shoal_metainfo::InfoHash;
 
 use crate::error::TrackerError;
-use crate::http::head::{self, Head, RequestLine};
+use crate::http::head::{self, RequestLine};
 use crate::http::{query, response};
 use crate::limits;
 use crate::udp::packet::{self, Head, Request, Response};
@@ -43,7 +43,7 @@ pub fn http_requests(data: &[u8]) {
                 .take(5)
                 .all(|length| head::end(&bytes[..length]).is_none())
         );
-        let head = Head::new(bytes);
+        let head = head::Head::new(bytes);
         assert!(head.fields().count() <= bytes.len());
         if let Some(line) = RequestLine::parse(head.start) {
             assert_eq!(line.path.first(), Some(&b'/'));

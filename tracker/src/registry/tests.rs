@@ -43,12 +43,12 @@ impl World {
         })
     }
 
-    fn announce_from(&mut self, ip: &str, request: &AnnounceRequest) -> Result<Answer, Refusal> {
+    fn announce_from(&self, ip: &str, request: &AnnounceRequest) -> Result<Answer, Refusal> {
         let ip = ip.parse().unwrap();
         self.registry.announce(self.now, request, ip)
     }
 
-    fn announce(&mut self, port: u16, left: u64, event: Option<AnnounceEvent>) -> Answer {
+    fn announce(&self, port: u16, left: u64, event: Option<AnnounceEvent>) -> Answer {
         let request = request(port, left, event);
         self.announce_from("10.0.0.1", &request).unwrap()
     }
@@ -62,7 +62,7 @@ fn ports(answer: &Answer) -> Vec<u16> {
 
 #[test]
 fn peers_are_introduced_to_each_other() {
-    let mut world = World::open();
+    let world = World::open();
     let first = world.announce(1, 100, Some(Started));
     assert_eq!(ports(&first), [0u16; 0]);
     assert_eq!((first.seeders, first.leechers), (0, 1));
@@ -76,7 +76,7 @@ fn peers_are_introduced_to_each_other() {
 
 #[test]
 fn seeds_are_not_given_seeds() {
-    let mut world = World::open();
+    let world = World::open();
     world.announce(1, 0, None);
     world.announce(2, 0, None);
     assert_eq!(ports(&world.announce(3, 0, None)), [0u16; 0]);
@@ -86,7 +86,7 @@ fn seeds_are_not_given_seeds() {
 
 #[test]
 fn stopped_peer_is_gone_and_is_given_nobody() {
-    let mut world = World::open();
+    let world = World::open();
     world.announce(1, 1, None);
     world.announce(2, 1, None);
     let answer = world.announce(1, 1, Some(Stopped));
@@ -99,7 +99,7 @@ fn stopped_peer_is_gone_and_is_given_nobody() {
 
 #[test]
 fn stopped_under_another_id_removes_nobody() {
-    let mut world = World::open();
+    let world = World::open();
     world.announce(1, 1, None);
     world.announce(2, 0, None);
     for (port, left) in [(1, 1), (2, 0)] {
@@ -146,7 +146,7 @@ fn same_id_at_another_port_is_another_peer() {
 
 #[test]
 fn completed_is_counted_once_a_peer() {
-    let mut world = World::open();
+    let world = World::open();
     world.announce(1, 1, Some(Started));
     assert_eq!(
         world.announce(1, 0, Some(Completed)).change,
@@ -188,11 +188,11 @@ fn silent_peer_expires_after_two_intervals() {
 
 #[test]
 fn numwant_is_obeyed_within_bounds() {
-    let mut world = World::open();
+    let world = World::open();
     for port in 1..=300 {
         world.announce(port, 1, None);
     }
-    let mut check = |numwant, expect: usize| {
+    let check = |numwant, expect: usize| {
         let request = AnnounceRequest {
             numwant,
             ..request(1, 1, None)
@@ -247,7 +247,7 @@ fn one_host_never_becomes_the_swarm() {
 
 #[test]
 fn both_families_are_given_with_the_askers_first() {
-    let mut world = World::open();
+    let world = World::open();
     for port in 1..=30 {
         world.announce_from("::1", &request(port, 1, None)).unwrap();
         world
@@ -271,7 +271,7 @@ fn both_families_are_given_with_the_askers_first() {
 
 #[test]
 fn ids_are_given_to_those_who_want_dictionaries() {
-    let mut world = World::open();
+    let world = World::open();
     for port in 1..=10 {
         let ip = if port % 2 == 0 { "::1" } else { "127.0.0.1" };
         world
@@ -432,7 +432,7 @@ fn large_torrent_is_swept_step_by_step_while_it_changes() {
 
 #[test]
 fn only_the_first_torrents_are_watched() {
-    let mut world = World::new(RegistryConfig {
+    let world = World::new(RegistryConfig {
         watched_max: 2,
         ..RegistryConfig::default()
     });
@@ -452,7 +452,7 @@ fn only_the_first_torrents_are_watched() {
 
 #[test]
 fn leech_is_given_seeds_first_and_others_beside_them() {
-    let mut world = World::open();
+    let world = World::open();
     for port in 1..=300 {
         world.announce(port, u64::from(port > 30), None);
     }

@@ -136,7 +136,7 @@ impl Place {
     }
 
     /// For who goes elsewhere with its place: becomes ready when that is needed for another.
-    pub(super) fn hand_over(&mut self) -> impl Future<Output = ()> + use<> {
+    pub(super) fn hand_over(&self) -> impl Future<Output = ()> + use<> {
         let (leave, asked): (_, Receiver<()>) = bounded(1);
         match self.guests.lock().by_silence.get_mut(&self.heard) {
             Some(guest) => guest.leave = Leave::Away(leave),
@@ -190,9 +190,9 @@ mod tests {
         let guests = Guests::new(2, None);
         let (_first, gone) = guests.enter(ip("::1"), Leave::Here(7));
         assert_eq!(gone, None);
-        let (mut second, _) = guests.enter(ip("::1"), Leave::Here(8));
+        let (second, _) = guests.enter(ip("::1"), Leave::Here(8));
         let leave = second.hand_over();
-        let (mut third, gone) = guests.enter(ip("::1"), Leave::Here(9));
+        let (third, gone) = guests.enter(ip("::1"), Leave::Here(9));
         assert_eq!(gone, Some(7));
         let (_fourth, gone) = guests.enter(ip("::1"), Leave::Here(7));
         assert_eq!(gone, None, "the second is told by itself");
