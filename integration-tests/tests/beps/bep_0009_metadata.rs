@@ -7,7 +7,7 @@ use std::thread;
 use shoal_integration_tests::{Content, RawPeer, TestPeer, TestTracker, eventually};
 use shoal_peer::Event;
 use shoal_swarm::Event as SwarmEvent;
-use shoal_wire::extended::{ExtendedHandshake, UT_METADATA, UT_METADATA_NAME};
+use shoal_wire::extended::{ExtendedHandshake, UT_METADATA};
 use shoal_wire::{Message, MetadataMessage};
 
 use crate::send_all;
@@ -17,7 +17,7 @@ const THEIRS: u8 = 7;
 
 fn offers(metadata_size: Option<u32>) -> Message {
     let handshake = ExtendedHandshake {
-        extensions: BTreeMap::from([(UT_METADATA_NAME.to_owned(), THEIRS)]),
+        extensions: BTreeMap::from([("ut_metadata".to_owned(), THEIRS)]),
         metadata_size,
         ..ExtendedHandshake::default()
     };
@@ -162,7 +162,7 @@ fn metadata_is_served_as_the_bep_says_and_no_piece_behind_its_end() {
         told.metadata_size.map(|size| size as usize),
         Some(info.len())
     );
-    let id = told.extensions[UT_METADATA_NAME];
+    let id = told.extensions["ut_metadata"];
     let pieces = u32::try_from(info.len().div_ceil(16 << 10)).unwrap();
     assert!(pieces > 1, "{} bytes of metadata", info.len());
     let requests = (0..=pieces).map(|piece| MetadataMessage::Request { piece }.message(id));

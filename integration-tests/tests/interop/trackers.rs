@@ -15,7 +15,7 @@ use crate::net::{Host, Net, Running};
 
 const PROXY: Host = Host(3);
 
-fn open_folder() -> fs::Permissions {
+pub(crate) fn open_folder() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o755)
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clients::{Client, Kind, Role, shoal_binary};
 use crate::net::{Net, Running};
-use crate::{LEECHER, SEEDER, content, open_folder, run};
+use crate::trackers::open_folder;
+use crate::{LEECHER, SEEDER, content, run};
 
 /// What nginx is told: the files below `root`, and the same behind a redirect.
 fn configuration(root: &Path, home: &Path) -> String {
