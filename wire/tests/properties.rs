@@ -219,7 +219,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_metadata_message_or_an_error(
-        head in "d?(8:msg_typei[0-9-]{1,3}e)?(5:piecei[0-9-]{1,11}e)?(10:total_sizei[0-9]{1,9}e)?e?",
+        head in "d?(8:msg_typei[0-9-]{1,3}e)?(5:piecei[0-9-]{1,11}e)?\
+            (10:total_sizei[0-9]{1,9}e)?e?",
         tail in payload(40),
     ) {
         shoal_wire::fuzz::ut_metadata(&[head.as_bytes(), &tail].concat());

@@ -1,7 +1,7 @@
 //! A torrent with its swarm: facts into it, its outputs out to sockets and disk.
 //!
-//! One of a .torrent comes here when it has been checked; a magnet comes at once, and gets its files
-//! later.
+//! One of a .torrent comes here when it has been checked; a magnet comes at once, and gets its
+//! files later.
 
 mod deeds;
 mod disk;

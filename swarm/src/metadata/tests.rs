@@ -1,3 +1,5 @@
+//! Fetches of metadata among honest, lying and silent peers; no connections.
+
 use super::*;
 use crate::limits::METADATA_REQUEST_WITHIN;
 use shoal_metainfo::PeerId;

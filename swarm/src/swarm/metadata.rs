@@ -3,9 +3,9 @@
 //! ```text
 //! asking for metadata ──SHA-1 is right──▶ waiting for the shell to check the disk ──Live──▶ live
 //! ```
-//! In the first two nobody knows which pieces there are: the picker is of one piece that nobody has,
-//! so that the rest of the swarm sees a download that can ask for nothing; what peers say of their
-//! pieces is kept and said again when the swarm comes to life.
+//! In the first two nobody knows which pieces there are: the picker is of one piece that nobody
+//! has, so that the rest of the swarm sees a download that can ask for nothing; what peers say of
+//! their pieces is kept and said again when the swarm comes to life.
 
 use std::time::Instant;
 

@@ -3,8 +3,8 @@
 //! ```text
 //! asking ──the swarm has the metadata──▶ opening ──▶ checking ──▶ live
 //! ```
-//! Connections and trackers are those of the live torrent from the first moment on. Nobody reads the
-//! metadata before the swarm has verified it, and files are touched only when it makes sense.
+//! Connections and trackers are those of the live torrent from the first moment on. Nobody reads
+//! the metadata before the swarm has verified it, and files are touched only when it makes sense.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
