@@ -1,12 +1,12 @@
-//! 256 KiB of one kind of message, from and to bytes, as one read or write of a socket. BEP 3.
+//! 256 KiB of one kind of message, from and to bytes, as one read or write of a socket. BEP 3, 9, 10.
 //!
 //! An item is a message. `copy` is the machine's limit: the same bytes, copied once.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use shoal_bench::messages;
-use shoal_wire::{Decoder, Message, encode};
+use shoal_wire::{Decoder, ExtendedHandshake, Message, MetadataMessage, encode};
 
 const LINE: u32 = 256 << 10;
 const PIECES: u32 = LINE / (13 + (16 << 10)) + 1;
@@ -30,6 +30,53 @@ fn decode_requests(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn decode_haves(bencher: Bencher<'_, '_>) {
     decode(bencher, &messages::haves(HAVES));
+}
+
+/// One as clients in the field send it: ten extensions.
+#[divan::bench]
+fn decode_extended_handshake(bencher: Bencher<'_, '_>) {
+    let names = [
+        "lt_donthave",
+        "share_mode",
+        "upload_only",
+        "ut_comment",
+        "ut_holepunch",
+    ];
+    let more = [
+        "ut_metadata",
+        "ut_pex",
+        "ut_recommend",
+        "lt_tex",
+        "Upload_Only",
+    ];
+    let numbered = (1..).zip(names.into_iter().chain(more));
+    let payload = ExtendedHandshake {
+        extensions: numbered.map(|(id, name)| (name.to_owned(), id)).collect(),
+        port: Some(6881),
+        version: Some("A client of the field 5.0.1".to_owned()),
+        your_ip: Some([192, 0, 2, 1].into()),
+        reqq: Some(500),
+        metadata_size: Some(52_340),
+        ..ExtendedHandshake::default()
+    };
+    let payload = payload.encode();
+    bencher
+        .counter(ItemsCount::new(1_u32))
+        .bench(|| ExtendedHandshake::decode(black_box(&payload)));
+}
+
+/// One piece of 16 KiB: its bytes are a slice of what was received.
+#[divan::bench]
+fn decode_metadata_piece(bencher: Bencher<'_, '_>) {
+    let payload = MetadataMessage::Data {
+        piece: 2,
+        total_size: 52_340,
+        data: Bytes::from(vec![7; 16 << 10]),
+    };
+    let payload = payload.encode();
+    bencher
+        .counter(ItemsCount::new(1_u32))
+        .bench(|| MetadataMessage::decode(black_box(&payload)));
 }
 
 #[divan::bench]
