@@ -1,4 +1,4 @@
-//! 256 KiB of one kind of message, from and to bytes, as one read or write of a socket. BEP 3, 9, 10.
+//! 256 KiB of one kind of message, from and to bytes, as one read of a socket. BEP 3, 9, 10.
 //!
 //! An item is a message. `copy` is the machine's limit: the same bytes, copied once.
 
