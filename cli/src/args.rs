@@ -245,7 +245,7 @@ pub(crate) struct Client {
     /// Neither tells peers of other peers nor hears of any from them (BEP 11)
     #[structopt(long)]
     pub(crate) no_pex: bool,
-    /// Everything through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT; nobody connects to us
+    /// Everything through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT; nobody comes in
     #[structopt(long, value_name = "URL", empty_values = false)]
     pub(crate) proxy: Option<String>,
     /// Does not look for peers in the networks of this machine

@@ -1,7 +1,7 @@
 //! A tracker on UDP with a real table of peers, in the test itself. BEP 15, 41.
 //!
-//! Written on the packet codec alone, so that it shares no decision with the client that it is asked
-//! by, nor with the tracker that we run.
+//! Written on the packet codec alone, so that it shares no decision with the client that it is
+//! asked by, nor with the tracker that we run.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

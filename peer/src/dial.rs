@@ -145,6 +145,49 @@ mod tests {
         assert!(matches!(refused, Err(GreetError::OtherTorrent(_))));
     }
 
+    /// The proxy that says nothing else is the other peer at the same time.
+    #[test]
+    fn proxy_is_told_the_address_and_then_carries_the_handshake() {
+        let (answer, asked) = task::block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("socks5://{}", listener.local_addr().unwrap());
+            let proxy = Proxy::from_url(&url).unwrap();
+            let other = task::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut greeting = [0; 3];
+                stream.read_exact(&mut greeting).await.unwrap();
+                stream.write_all(&[5, 0]).await.unwrap();
+                let mut asked = [0; 10];
+                stream.read_exact(&mut asked).await.unwrap();
+                let granted = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+                stream.write_all(&granted).await.unwrap();
+                let theirs = read_handshake(&stream).await.unwrap();
+                assert_eq!(theirs, handshake(1));
+                stream.write_all(&handshake(1).encode()).await.unwrap();
+                asked
+            });
+            // Nobody is there: without the proxy there would be no connection.
+            let peer = "192.0.2.7:6881".parse().unwrap();
+            let answer = dial(peer, handshake(1), Some(&proxy)).await;
+            (answer, other.await)
+        });
+        assert_eq!(answer.unwrap().handshake, handshake(1));
+        assert_eq!(asked, [5, 1, 0, 1, 192, 0, 2, 7, 0x1a, 0xe1]);
+    }
+
+    #[test]
+    fn dead_proxy_is_not_passed_by() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dead = format!("socks5://{}", free.local_addr().unwrap());
+        drop(free);
+        let proxy = Proxy::from_url(&dead).unwrap();
+        let refused = task::block_on(async {
+            let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            dial(peer.local_addr().unwrap(), handshake(1), Some(&proxy)).await
+        });
+        assert!(matches!(refused, Err(GreetError::Proxy(_))));
+    }
+
     #[test]
     fn closed_port_is_an_error_of_the_socket() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,9 +1,9 @@
 //! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker", BEP 31.
 //!
 //! Walks the tiers in order until a tracker answers, promotes that one within its tier, keeps its
-//! intervals, backs off from those that fail, or comes again when they say. One that is silent holds
-//! nobody up: the next is asked beside it. Sans-io: the clock is an argument, the exchange is the
-//! caller's, and neither sockets nor peers are known here.
+//! intervals, backs off from those that fail, or comes again when they say. One that is silent
+//! holds nobody up: the next is asked beside it. Sans-io: the clock is an argument, the exchange is
+//! the caller's, and neither sockets nor peers are known here.
 //!
 //! ```text
 //!            due                    Answered
@@ -289,8 +289,9 @@ impl Announcer {
         }
     }
 
-    /// Asks the first tracker that this walk has not passed and that may be asked. If there is none,
-    /// waits for those that were asked, and when all have failed for the first that may be again.
+    /// Asks the first tracker that this walk has not passed and that may be asked. If there is
+    /// none, waits for those that were asked, and when all have failed for the first that may be
+    /// again.
     fn ask_next(&mut self, now: Instant) {
         for place in 0..self.order.len() {
             let index = self.order[place];

@@ -1,8 +1,8 @@
 //! Announces and scrapes over HTTP, HTTPS and UDP. BEP 3 "trackers", BEP 7, 15, 23, 41, 48.
 //!
 //! Over HTTP surf carries them, on a connector of our own: its ready ones look names up on an
-//! executor thread or bring old TLS. One limit holds around the whole exchange; who is announced to,
-//! and when, is [`crate::announcer`]'s business. With a proxy nothing goes beside it.
+//! executor thread or bring old TLS. One limit holds around the whole exchange; who is announced
+//! to, and when, is [`crate::announcer`]'s business. With a proxy nothing goes beside it.
 
 pub mod address;
 mod connector;

@@ -1,5 +1,5 @@
-//! Our client and what stands between it and its peers: a real opentracker, over HTTP and UDP, and a
-//! real SOCKS5 proxy, beside which nothing goes.
+//! Our client and what stands between it and its peers: a real opentracker, over HTTP and UDP, and
+//! a real SOCKS5 proxy, beside which nothing goes.
 
 use std::fs;
 use std::path::Path;

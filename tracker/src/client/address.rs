@@ -10,8 +10,8 @@
 //! | this machine | under `/announce…`, `/scrape…` | yes | without a query | no |
 //! | link-local, multicast, reserved, clouds' metadata | no | no | no | no |
 //!
-//! A tracker in the local network is legitimate. Over UDP nothing but BEP 15's sixteen bytes is sent
-//! until what is there has shown that it is a tracker, so the path says nothing.
+//! A tracker in the local network is legitimate. Over UDP nothing but BEP 15's sixteen bytes is
+//! sent until what is there has shown that it is a tracker, so the path says nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -146,8 +146,9 @@ impl Connector {
         read_body(&mut response).await.map(Hop::Body)
     }
 
-    /// Sends the request and reads a head, with the length of which it comes back: over a connection
-    /// that another has left, unless the tracker has closed that meanwhile, or over a new one.
+    /// Sends the request and reads a head, with the length of which it comes back: over a
+    /// connection that another has left, unless the tracker has closed that meanwhile, or over a
+    /// new one.
     async fn ask(
         &self,
         url: &Url,

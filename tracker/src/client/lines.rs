@@ -1,5 +1,5 @@
-//! Connections to one tracker, shared by the torrents that announce there at the same time. RFC 9112,
-//! section 9.3.
+//! Connections to one tracker, shared by the torrents that announce there at the same time. RFC
+//! 9112, section 9.3.
 //!
 //! So many are open to one place at most, and who comes later waits for one of them; a connection
 //! that the tracker leaves open goes to the next in line. When nobody is left, none stays open: a

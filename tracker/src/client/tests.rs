@@ -367,7 +367,8 @@ fn stubs(answers: Vec<String>) -> u16 {
     port
 }
 
-/// A tracker that leaves its connections open; gives how many there were, and how many asked for it.
+/// A tracker that leaves its connections open; gives how many there were, and how many asked for
+/// it.
 fn staying(per_connection: usize) -> (SocketAddr, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

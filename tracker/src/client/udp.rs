@@ -1,8 +1,8 @@
 //! Announces and scrapes over UDP. BEP 15.
 //!
-//! One task owns a socket for each address family and carries out what [`Exchange`] decides, for all
-//! torrents of a client, so that they share sockets and connection ids. It begins with the first
-//! question and ends with the client. Which addresses may be asked is not decided here.
+//! One task owns a socket for each address family and carries out what [`Exchange`] decides, for
+//! all torrents of a client, so that they share sockets and connection ids. It begins with the
+//! first question and ends with the client. Which addresses may be asked is not decided here.
 
 use std::collections::BTreeMap;
 use std::future::{Future, pending, poll_fn};
@@ -72,8 +72,8 @@ impl Udp {
         answers.ok_or_else(|| last.expect("at least one address was asked"))
     }
 
-    /// The first answer that one of the addresses gives. One that is silent for a while has the next
-    /// asked beside it.
+    /// The first answer that one of the addresses gives. One that is silent for a while has the
+    /// next asked beside it.
     pub(super) async fn ask(&self, addresses: &[SocketAddr], question: &Question) -> Reply {
         let mut rest = addresses.iter();
         let mut open: Vec<Pending<'_>> = Vec::new();

@@ -1,3 +1,5 @@
+//! Questions to trackers that answer, refuse, stay silent or are others than they seem. BEP 15.
+
 use std::collections::HashSet;
 use std::time::Duration;
 

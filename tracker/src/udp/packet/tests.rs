@@ -1,3 +1,5 @@
+//! The layouts of the standard, byte for byte, and what is refused. BEP 15.
+
 use super::*;
 use proptest::prelude::*;
 
