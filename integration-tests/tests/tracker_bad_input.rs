@@ -258,7 +258,8 @@ fn client_without_tracker_takes_peers_from_the_user() {
 #[test]
 fn announce_url_that_leads_nowhere_is_told_and_the_download_goes_on() {
     check_client("no url at all", &["cannot be used", "correct it"]);
-    check_client("udp://127.0.0.1:1/announce", &["`udp`", "not supported"]);
+    check_client("wss://127.0.0.1:1/announce", &["`wss`", "not supported"]);
+    check_client("udp://127.0.0.1/announce", &["names no port"]);
     check_client("gopher://h/announce", &["`gopher`", "use an http"]);
     let host = "no-such-host.invalid";
     let url = format!("http://{host}/announce");

@@ -174,7 +174,7 @@ fn announcer_finds_the_tracker_that_answers() {
         let (handle, address) = serve(Ipv4Addr::LOCALHOST.into(), None).await;
         let client = Client::new();
         let tiers = [
-            vec!["udp://127.0.0.1:1/announce".to_owned()],
+            vec!["wss://127.0.0.1:1/announce".to_owned()],
             vec!["http://127.0.0.1:1/announce".to_owned()],
             vec![format!("http://{address}/announce")],
         ];
