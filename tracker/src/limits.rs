@@ -217,6 +217,9 @@ pub const HEAD_MAX: Duration = Duration::from_secs(5);
 /// Bytes read from a connection at once. Ours: some dozens of pipelined announces.
 pub const READ_BYTES: usize = 16 << 10;
 
+/// Reads from one connection in a row. Ours: then the others have their turn.
+pub const READS_AT_ONCE: usize = 16;
+
 /// Bytes of answers that wait for a peer to read them; until then it is asked for nothing more.
 /// Ours: what one read may cause is bounded by this and one answer.
 pub const OUTPUT_BYTES_MAX: usize = 64 << 10;

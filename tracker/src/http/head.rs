@@ -3,17 +3,17 @@
 //! Finds the end and splits lines; bytes above ASCII are kept as they are. Knows neither methods
 //! nor headers, and never sees a body.
 
+use memchr::{memchr, memchr_iter, memrchr};
+
 /// Where a head ends: the offset behind its empty line. A bare line feed ends a line too.
 #[must_use]
 pub fn end(bytes: &[u8]) -> Option<usize> {
     let mut line_start = 0;
-    // Only line feeds are looked at: `split` runs on whole lines, not on bytes.
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        let at = line_start + line.len();
-        if line_start > 0 && matches!(line, b"\n" | b"\r\n") {
-            return Some(at);
+    for feed in memchr_iter(b'\n', bytes) {
+        if line_start > 0 && matches!(&bytes[line_start..feed], b"" | b"\r") {
+            return Some(feed + 1);
         }
-        line_start = at;
+        line_start = feed + 1;
     }
     None
 }
@@ -54,7 +54,7 @@ impl<'h> Head<'h> {
             })
         });
         lines.filter_map(|line| {
-            let colon = line.iter().position(|&byte| byte == b':')?;
+            let colon = memchr(b':', line)?;
             let (name, value) = line.split_at(colon);
             Some((name.trim_ascii(), value[1..].trim_ascii()))
         })
@@ -79,8 +79,7 @@ impl<'h> RequestLine<'h> {
     /// that a value with a space in it reaches the one who can name it.
     #[must_use]
     pub fn parse(line: &'h [u8]) -> Option<Self> {
-        let first = line.iter().position(|&byte| byte == b' ')?;
-        let last = line.iter().rposition(|&byte| byte == b' ')?;
+        let (first, last) = (memchr(b' ', line)?, memrchr(b' ', line)?);
         let target = line.get(first + 1..last)?;
         let version = &line[last + 1..];
         if !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") {
@@ -94,7 +93,7 @@ impl<'h> RequestLine<'h> {
         if target.first() != Some(&b'/') {
             return None;
         }
-        let (path, query) = match target.iter().position(|&byte| byte == b'?') {
+        let (path, query) = match memchr(b'?', target) {
             Some(at) => (&target[..at], &target[at + 1..]),
             None => (target, &[][..]),
         };
@@ -122,7 +121,7 @@ pub fn status(line: &[u8]) -> Option<u16> {
 
 /// The first line without its end, and what follows.
 fn line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let at = bytes.iter().position(|&byte| byte == b'\n');
+    let at = memchr(b'\n', bytes);
     let (line, rest) = at.map_or((bytes, &[][..]), |at| (&bytes[..at], &bytes[at + 1..]));
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
 }

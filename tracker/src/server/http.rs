@@ -137,7 +137,7 @@ impl Loop {
             }
             self.now = Instant::now();
             for event in &events {
-                self.handle(event.data.u64());
+                self.handle(event.data.u64(), event.flags);
             }
             if self.now.saturating_duration_since(looked) >= LOOK_EVERY {
                 looked = self.now;
@@ -155,7 +155,7 @@ impl Loop {
         drop(running);
     }
 
-    fn handle(&mut self, token: u64) {
+    fn handle(&mut self, token: u64, flags: epoll::EventFlags) {
         let listener = usize::try_from(WAKE.wrapping_sub(1).wrapping_sub(token));
         if let Ok(listener) = listener
             && listener < self.listeners.len()
@@ -173,10 +173,16 @@ impl Loop {
             return;
         };
         let writing = !line.output.is_empty();
+        let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        let (clerk, chunk, now) = (&mut self.clerk, &mut self.chunk, self.now);
         let wish = if writing {
-            line.write(&mut self.clerk, self.now)
+            line.write(clerk, now)
         } else {
-            line.read(&mut self.clerk, &mut self.chunk, self.now)
+            match line.read_all(clerk, chunk, now, flags.intersects(ends)) {
+                Some(wish) => wish,
+                // To be told again of what is left.
+                None => return self.listen_to(at, Wish::Read, true),
+            }
         };
         let wished = if writing { Wish::Write } else { Wish::Read };
         if wish == wished {
@@ -242,11 +248,13 @@ impl Loop {
         let Some(line) = &self.lines[at] else {
             return;
         };
-        let flags = if wish == Wish::Write {
-            epoll::EventFlags::OUT
-        } else {
-            epoll::EventFlags::IN
-        };
+        // Told at edges: what was read to its end is not looked at again for nothing.
+        let flags = epoll::EventFlags::ET
+            | if wish == Wish::Write {
+                epoll::EventFlags::OUT
+            } else {
+                epoll::EventFlags::IN | epoll::EventFlags::RDHUP
+            };
         let data = epoll::EventData::new_u64(at as u64);
         let told = if known {
             epoll::modify(&self.epoll, &line.stream, data, flags)

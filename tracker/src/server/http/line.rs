@@ -7,9 +7,12 @@
 //!    └─ too long, or the last answer with more behind it ──▶ lingering ──▶ the end
 //! ```
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
 use super::super::guests::Place;
 use super::clerk::{Clerk, Next, refuse};
@@ -30,6 +33,8 @@ pub(super) struct Line {
     pub(super) left: usize,
     /// When it has to have done what it is at.
     pub(super) deadline: Instant,
+    /// Whether the last read took all that the chunk holds, so that there may be more.
+    full: bool,
     phase: Phase,
 }
 
@@ -67,18 +72,39 @@ impl Line {
             output: Vec::new(),
             left: limits::REQUESTS_PER_CONNECTION_MAX,
             deadline: now + limits::IDLE_MAX,
+            full: false,
             phase: Phase::Reading,
         }
     }
 
+    /// Reads until nothing more is there: an edge is told once. Of one that sends and sends only
+    /// so much, `None` then.
+    pub(super) fn read_all(
+        &mut self,
+        clerk: &mut Clerk,
+        chunk: &mut [u8],
+        now: Instant,
+        hung_up: bool,
+    ) -> Option<Wish> {
+        for _ in 0..limits::READS_AT_ONCE {
+            let wish = self.read(clerk, chunk, now);
+            if wish != Wish::Read || !(self.full || hung_up) {
+                return Some(wish);
+            }
+        }
+        None
+    }
+
     /// Reads once, and answers whatever is whole.
     pub(super) fn read(&mut self, clerk: &mut Clerk, chunk: &mut [u8], now: Instant) -> Wish {
+        self.full = false;
         let count = match self.stream.read(chunk) {
             Ok(0) => return Wish::Close,
             Ok(count) => count,
             Err(error) if is_later(&error) => return Wish::Read,
             Err(_) => return Wish::Close,
         };
+        self.full = count == chunk.len();
         if let Phase::Lingering { bytes } = &mut self.phase {
             *bytes += count;
             let enough = *bytes > limits::LINGER_BYTES_MAX;
@@ -89,7 +115,7 @@ impl Line {
             self.deadline = now + limits::HEAD_MAX;
             let end = self.answer(&chunk[..count], clerk);
             let rest = chunk[end..count].to_vec();
-            return self.proceed(rest, clerk, now, count < chunk.len());
+            return self.proceed(rest, clerk, now);
         }
         let mut bytes = std::mem::take(&mut self.input);
         bytes.extend_from_slice(&chunk[..count]);
@@ -99,13 +125,14 @@ impl Line {
             bytes.drain(..end);
             self.deadline = now + limits::HEAD_MAX;
         }
-        self.proceed(bytes, clerk, now, count < chunk.len())
+        self.proceed(bytes, clerk, now)
     }
 
     /// Writes what waits, and goes on with what was asked meanwhile.
     pub(super) fn write(&mut self, clerk: &mut Clerk, now: Instant) -> Wish {
         let rest = std::mem::take(&mut self.input);
-        self.proceed(rest, clerk, now, false)
+        self.full = true;
+        self.proceed(rest, clerk, now)
     }
 
     /// Answers requests from the front of `bytes` until one is not whole or enough waits; returns
@@ -138,16 +165,11 @@ impl Line {
         at
     }
 
-    /// Writes, answers the rest, and says what to wait for. `drained`: nothing is left to read now.
-    fn proceed(
-        &mut self,
-        mut rest: Vec<u8>,
-        clerk: &mut Clerk,
-        now: Instant,
-        drained: bool,
-    ) -> Wish {
+    /// Writes, answers the rest, and says what to wait for.
+    fn proceed(&mut self, mut rest: Vec<u8>, clerk: &mut Clerk, now: Instant) -> Wish {
         loop {
-            match self.flush() {
+            let last = self.phase == Phase::Ending && rest.is_empty() && !self.full;
+            match self.flush(last) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.deadline = now + limits::HEAD_MAX;
@@ -157,7 +179,7 @@ impl Line {
                 Err(_) => return Wish::Close,
             }
             match self.phase {
-                Phase::Ending if rest.is_empty() && drained => return Wish::Close,
+                Phase::Ending if last => return Wish::Close,
                 Phase::Ending => return self.linger(now),
                 Phase::Lingering { .. } => return Wish::Read,
                 Phase::Reading => {}
@@ -179,15 +201,21 @@ impl Line {
         }
     }
 
-    /// Writes as much as the socket takes; whether that was all.
-    fn flush(&mut self) -> io::Result<bool> {
+    /// Writes as much as the socket takes; whether that was all. What is closed right after waits
+    /// for that: the answer and the end of the connection are one segment then.
+    fn flush(&mut self, last: bool) -> io::Result<bool> {
+        let flags = if last {
+            SendFlags::NOSIGNAL | SendFlags::MORE
+        } else {
+            SendFlags::NOSIGNAL
+        };
         let mut written = 0;
         while written < self.output.len() {
-            match self.stream.write(&self.output[written..]) {
+            match send(&self.stream, &self.output[written..], flags) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
-                Err(error) if is_later(&error) => break,
-                Err(error) => return Err(error),
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                Err(error) => return Err(error.into()),
             }
         }
         self.output.drain(..written);
