@@ -252,7 +252,7 @@ mod tests {
     use shoal_metainfo::PeerId;
     use std::time::Duration;
 
-    /// A client on the loopback interface that runs these torrents, private ones marked.
+    /// A client on the loopback interface, which takes IPv4 multicast alone, that runs these torrents, private ones marked.
     struct Client {
         _tasks: Tasks,
         notes: BTreeMap<InfoHash, Arc<Mailbox<Note>>>,

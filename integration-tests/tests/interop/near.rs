@@ -120,11 +120,46 @@ fn libtorrent_finds_us_in_our_network_without_a_tracker() {
     share.assert_copied();
 }
 
+#[test]
+fn two_of_ours_find_each_other_where_there_is_only_ipv6() {
+    let (share, net) = (Share::new(&[]), Net::new(2));
+    for host in [FIRST, SECOND] {
+        let address = format!("fd00:78::{}/64", host.0 + 1);
+        let done = [
+            net.run(host, "ip", &["-4", "addr", "flush", "dev", "eth0"]),
+            net.run(
+                host,
+                "ip",
+                &["-6", "addr", "add", &address, "dev", "eth0", "nodad"],
+            ),
+        ];
+        assert!(
+            done.iter().all(|output| output.status.success()),
+            "{done:?}"
+        );
+    }
+    let (seed, leech) = (share.data("seed"), share.data("leech"));
+    let first = ours(
+        net.command(FIRST, shoal_binary()),
+        &share.torrent,
+        &seed,
+        &[],
+    );
+    wait(&first, "\"checked\"");
+    let command = net.command(SECOND, shoal_binary());
+    let more = ["--exit-when-complete"];
+    let mut second = ours(command, &share.torrent, &leech, &more);
+    assert_eq!(ended(&mut second), Some(0), "{}", second.said());
+    share.assert_copied();
+}
+
 fn ended(running: &mut Running) -> Option<i32> {
+    let until = Instant::now() + PATIENCE;
     loop {
         if let Some(code) = running.ended() {
             return code;
         }
+        assert!(Instant::now() < until, "no end:\n{}", running.said());
         thread::sleep(Duration::from_millis(20));
     }
 }
