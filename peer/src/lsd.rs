@@ -2,7 +2,7 @@
 //!
 //! One socket for each address of an interface, bound to the group so that nothing else comes in,
 //! with a port that other clients of this machine share. A network that refuses multicast costs a
-//! line in the log. Promises that private torrents never reach it: it asks the doors for the others.
+//! line in the log. Private torrents never reach it: it asks the doors for the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -252,7 +252,8 @@ mod tests {
     use shoal_metainfo::PeerId;
     use std::time::Duration;
 
-    /// A client on the loopback interface, which takes IPv4 multicast alone, that runs these torrents, private ones marked.
+    /// A client that runs these torrents, private ones marked, on the loopback interface: there,
+    /// multicast is of IPv4 alone.
     struct Client {
         _tasks: Tasks,
         notes: BTreeMap<InfoHash, Arc<Mailbox<Note>>>,

@@ -5,9 +5,9 @@
 //!   ▲  nobody does: minutes later   │ refused, or silent
 //!   └───────────────────────────────┘              told to stop, from anywhere: ──▶ taken back
 //! ```
-//! All ways are looked for at once, by questions that change nothing; whoever answers first is asked
-//! for the mapping, and the next one if that fails. So there is never more than one mapping, and
-//! taking it back takes nobody else's. Knows nothing of who uses the port.
+//! All ways are looked for at once, by questions that change nothing; whoever answers first is
+//! asked for the mapping, and the next one if that fails. So there is never more than one mapping,
+//! and taking it back takes nobody else's. Knows nothing of who uses the port.
 
 mod ask;
 mod route;

@@ -179,11 +179,9 @@ mod tests {
             "abc",
         );
         check("HTTP/1.0 500 No\r\nX: y\r\n\r\nabcd", 500, "abcd");
-        check(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\n\r\n",
-            200,
-            "abcd",
-        );
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunks = "3;x=y\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
+        check(&format!("{chunked}{chunks}"), 200, "abcd");
         check("HTTP/1.1 200 \r\nCONTENT-LENGTH:0\r\n\r\n", 200, "");
     }
 

@@ -1,4 +1,4 @@
-//! Finding a UPnP gateway: a search by multicast and the answers to it. UPnP Device Architecture 1.1.
+//! Finding a UPnP gateway: a search by multicast, and its answers. UPnP Device Architecture 1.1.
 //!
 //! An answer names a document to fetch. Whoever can send a datagram could so make us ask anybody
 //! for anything, so a [`Location`] is believed only on the very address that answered.

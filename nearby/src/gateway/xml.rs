@@ -161,7 +161,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_strange(bytes in vec(any::<u8>(), 0..300), text in "[<>/a&;#x!\\[ -]{0,60}") {
+        fn no_bytes_are_too_strange(
+            bytes in vec(any::<u8>(), 0..300),
+            text in "[<>/a&;#x!\\[ -]{0,60}",
+        ) {
             let _ = read(&bytes, |_| {});
             let _ = read(text.as_bytes(), |_| {});
         }

@@ -21,10 +21,6 @@ use super::way::MapError;
 use crate::interfaces;
 use crate::limits::{GATEWAY_HTTP_TIME_MAX, GATEWAY_WAITS_MS, MAPPING_PORT_TRIES};
 
-/// Faults of services that another try may not meet. Source: UPnP IGD 1, 2.4.16: a line that is
-/// down, or a service that is switched off.
-const NOT_THIS_SERVICE: [u16; 2] = [401, 501];
-
 /// A service of a gateway.
 pub(super) struct Upnp {
     service: Service,
@@ -127,9 +123,6 @@ impl Upnp {
                 }
                 Err(MapError::Igd(IgdError::Conflict)) => external_port = fastrand::u16(20_000..),
                 Err(MapError::Igd(IgdError::OnlyPermanent)) if lifetime_s != 0 => lifetime_s = 0,
-                Err(MapError::Igd(IgdError::Fault(fault))) if NOT_THIS_SERVICE.contains(&fault) => {
-                    return Err(MapError::NoService);
-                }
                 Err(error) => return Err(error),
             }
         }
