@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `bencode` | a .torrent of 100,000 files, parsed and encoded; small messages (BEP 3, 5, 23) |
 //! | `hashing` | SHA-1 on one core (BEP 3) |
+//! | `krpc` | datagrams of the DHT to and from bytes (BEP 5, 33, 44) |
 //! | `picker` | choosing blocks: 100,000 pieces, 200 peers; the picker alone, then the swarm |
 //! | `registry` | a tracker's answers, from the query to the bytes of the response (BEP 3, 23) |
 //! | `wire` | messages to and from bytes, beside a copy of the same bytes (BEP 3) |

@@ -11,7 +11,7 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 ///
 /// Shape: 256 bytes, the bit `n` being bit `n % 8` of byte `n / 8`. Source: BEP 33.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Bloom(pub [u8; Bloom::BYTES]);
+pub struct Bloom(pub [u8; Self::BYTES]);
 
 impl Bloom {
     /// Bytes of a filter.

@@ -113,7 +113,7 @@ mod tests {
     fn memory_is_bounded() {
         let node = |n: u16| Contact {
             id: NodeId([0; 20]),
-            address: ([8, 8, (n >> 8) as u8, n as u8], 1).into(),
+            address: (std::net::Ipv4Addr::from_bits(0x0808_0000 + u32::from(n)), 1).into(),
         };
         let nodes = (0..1000).map(node).collect();
         let saved = Saved { nodes, ..saved() };

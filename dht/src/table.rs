@@ -155,7 +155,7 @@ impl Table {
     }
 
     /// A name in a bucket that nothing happened in for long, or that was never filled.
-    pub(crate) fn to_refresh(&mut self, now: Instant, rng: &mut Rng) -> Option<NodeId> {
+    pub(crate) fn unrefreshed(&mut self, now: Instant, rng: &mut Rng) -> Option<NodeId> {
         let last = self.buckets.len() - 1;
         let mut buckets = self.buckets.iter_mut().enumerate();
         let (index, bucket) = buckets.find(|(index, bucket)| {

@@ -23,6 +23,7 @@ const SANS_IO: &[&str] = &[
     "wire/src",
     "swarm/src",
     "nearby/src",
+    "dht/src",
     "simulation/src",
     "tracker/src/announce.rs",
     "tracker/src/announcer",

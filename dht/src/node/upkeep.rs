@@ -48,7 +48,7 @@ impl Node {
         };
         let stale = side.table.stale(now);
         let refresh = match !busy && side.table.len() > 0 {
-            true => side.table.to_refresh(now, &mut self.rng),
+            true => side.table.unrefreshed(now, &mut self.rng),
             false => None,
         };
         if let Some(contact) = stale {

@@ -82,7 +82,9 @@ fn bucket_holds_eight_and_splits_only_around_our_own_name() {
 #[test]
 fn closest_are_the_closest_in_order() {
     let mut world = World::new();
-    (0..12).for_each(|bits| drop(world.fill(bits, bits as u32 * 20..bits as u32 * 20 + 20)));
+    for (bits, first) in (0..12).zip((0..).step_by(20)) {
+        world.fill(bits, first..first + 20);
+    }
     let target = NodeId::random(&mut world.rng);
     let found = world.table.closest(&target, K);
     let mut all: Vec<_> = world.table.all().collect();
@@ -231,7 +233,7 @@ fn silent_bucket_is_refreshed_in_its_own_range() {
     let later = world.now + REFRESH_EVERY;
     let (own, mut rng) = (world.own, Rng::with_seed(2));
     let mut bits = Vec::new();
-    while let Some(target) = world.table.to_refresh(later, &mut rng) {
+    while let Some(target) = world.table.unrefreshed(later, &mut rng) {
         bits.push(target.common_bits(&own));
     }
     assert_eq!(bits, (0..world.table.buckets.len()).collect::<Vec<_>>());

@@ -20,7 +20,7 @@ pub(crate) fn collect(world: &World, begun: &[(LookupKey, Instant)]) -> Vec<Figu
         for (_, when, event) in &world.said {
             match event {
                 Event::Peers { key: of, .. } | Event::Item { key: of, .. } if of == key => {
-                    first = first.or(Some(when.duration_since(*at)));
+                    first = first.or_else(|| Some(when.duration_since(*at)));
                 }
                 Event::Finished { key: of, outcome } if of == key => {
                     let outcome = outcome.clone();

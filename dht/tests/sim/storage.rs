@@ -15,11 +15,11 @@ fn get(world: &mut World, item: &Item, salt: &[u8]) -> Option<Item> {
     };
     let key = world.start(host, task);
     world.run_for(Duration::from_secs(15));
-    let items = world.said.iter().filter_map(|(_, _, event)| match event {
+    let mut items = world.said.iter().filter_map(|(_, _, event)| match event {
         Event::Item { key: of, item } if *of == key => Some(item.clone()),
         _ => None,
     });
-    items.last()
+    items.next_back()
 }
 
 fn put(world: &mut World, item: &Item, cas: Option<i64>) -> (usize, Option<(i64, String)>) {

@@ -137,10 +137,6 @@ impl World {
         });
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.hosts.len()
-    }
-
     pub(crate) fn now(&self) -> Instant {
         self.queue.now()
     }
