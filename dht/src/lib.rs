@@ -23,16 +23,16 @@
 //! let config = || Config { v4: true, ..Config::default() };
 //! let at = |port: u16| ([127, 0, 0, 1], port).into();
 //! let mut nodes = [Node::new(config(), &[1; 32], now), Node::new(config(), &[2; 32], now)];
-//! let task = Task::Ping { address: at(1) };
+//! let task = Task::Ping { address: at(2) };
 //! nodes[0].handle(now, Input::Start { key: LookupKey(7), task });
-//! // Node 0 is at port 0, node 1 at port 1; what one sends the other receives.
+//! // Node 0 is at port 1, node 1 at port 2; what one sends the other receives.
 //! let mut found = Vec::new();
 //! for turn in 0..10 {
 //!     let (this, other) = (turn % 2, 1 - turn % 2);
 //!     while let Some(output) = nodes[this].poll() {
 //!         match output {
 //!             Output::Send { bytes, .. } => {
-//!                 let from = at(u16::try_from(this).unwrap());
+//!                 let from = at(u16::try_from(this + 1).unwrap());
 //!                 nodes[other].handle(now, Input::Received { from, bytes: &bytes });
 //!             }
 //!             Output::Event(Event::Finished { outcome, .. }) => found.extend(outcome.closest),
@@ -40,7 +40,7 @@
 //!         }
 //!     }
 //! }
-//! assert_eq!(found[0].address, at(1));
+//! assert_eq!(found[0].address, at(2));
 //! ```
 #![forbid(unsafe_code)]
 
