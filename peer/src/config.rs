@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 use shoal_storage::{Allocation, Method};
 use shoal_tracker::client::Proxy;
 
+use crate::dht::DhtConfig;
 use crate::limits::DISK_THREADS_DEFAULT_MAX;
 use crate::ports::MapBy;
 
@@ -33,6 +34,8 @@ pub struct EngineConfig {
     /// By which ways the gateway of this network is asked to let peers in at our port; none: it is
     /// not asked. All are tried at once, and the first that does it is kept.
     pub map_port: Vec<MapBy>,
+    /// The node of the DHT that all public torrents share; `None`: there is none.
+    pub dht: Option<DhtConfig>,
 }
 
 impl EngineConfig {
@@ -61,7 +64,7 @@ impl EngineConfig {
 
 impl Default for EngineConfig {
     /// Any free port of every address; as many threads as there are processors, within reason;
-    /// nothing is remembered; nobody is looked for in the network.
+    /// nothing is remembered; nobody is looked for in the network, and there is no DHT.
     fn default() -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -75,6 +78,7 @@ impl Default for EngineConfig {
             state_dir: None,
             use_lsd: false,
             map_port: Vec::new(),
+            dht: None,
         }
     }
 }

@@ -18,6 +18,7 @@ use shoal_tracker::client::{Client, Proxy};
 
 use crate::config::{EngineConfig, TorrentConfig};
 use crate::crowd::Crowd;
+use crate::dht::Dht;
 use crate::disk::Disk;
 use crate::error::{AddError, EngineError};
 use crate::event::Board;
@@ -44,6 +45,7 @@ pub struct Engine {
     local_addrs: Vec<SocketAddr>,
     mapper: Option<Mapper>,
     reach: Reach,
+    dht: Option<Dht>,
     check_threads: usize,
     opener: Opener,
 }
@@ -75,11 +77,15 @@ impl Engine {
         }
         let port = local_addrs.first().map_or(0, SocketAddr::port);
         // Beside a proxy nothing is sent.
-        if config.use_lsd && config.proxy.is_none() {
+        let beside = config.proxy.is_none();
+        if config.use_lsd && beside {
             lsd::start(&listening, doors.clone(), port);
         }
         let reach = Reach::new(port);
         let mapper = Mapper::start_if_wanted(config.map_port, Transport::Tcp, &reach);
+        let state_dir = config.state_dir.as_deref();
+        let start_dht = |dht| Dht::start(dht, &local_addrs, state_dir);
+        let dht = config.dht.filter(|_| beside).map(start_dht).transpose()?;
         Ok(Self {
             torrents: Mutex::default(),
             doors,
@@ -91,6 +97,7 @@ impl Engine {
             local_addrs,
             mapper,
             reach,
+            dht,
             check_threads: config.check_threads,
             opener: Opener {
                 windows: WindowBudget::of_this_machine(),
@@ -110,6 +117,12 @@ impl Engine {
     #[must_use]
     pub fn port_news(&self) -> Option<Receiver<PortNews>> {
         self.mapper.as_ref().map(|mapper| mapper.news.clone())
+    }
+
+    /// The node of the DHT, if there is one.
+    #[must_use]
+    pub fn dht(&self) -> Option<&Dht> {
+        self.dht.as_ref()
     }
 
     /// Opens the torrent's files and starts it: first it looks at what is there, then it downloads
@@ -169,6 +182,7 @@ impl Engine {
             board,
             client: self.client.clone(),
             proxy: self.proxy.clone(),
+            dht: self.dht.clone(),
             commands: obeyed,
         };
         self.running.spawner().until_stop(torrent::run(start));
@@ -192,6 +206,7 @@ impl Engine {
             running,
             disk,
             mapper,
+            dht,
             ..
         } = self;
         let good_order = async {
@@ -206,6 +221,9 @@ impl Engine {
             }
             running.join().await;
             disk.join().await;
+            if let Some(dht) = dht {
+                dht.stop().await;
+            }
         };
         let unmapped = async {
             if let Some(mapper) = mapper {

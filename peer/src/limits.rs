@@ -265,3 +265,31 @@ pub const MAPPING_PORT_TRIES: usize = 4;
 
 /// News of the mapping that nobody has read. Ours: one comes in minutes.
 pub const PORT_NEWS_QUEUED_MAX: usize = 16;
+
+/// Datagrams of the DHT that wait for its node; above, the newest is lost. Ours: a burst of answers
+/// to all that the node asks at once.
+pub const DHT_DATAGRAMS_MAX: usize = 512;
+
+/// What the system keeps of datagrams until they are read, bytes. Ours: as many again.
+pub const DHT_RECEIVE_BUFFER: usize = 512 << 10;
+
+/// Wishes that wait for the node of the DHT. Ours: the start of many torrents; more wait with them.
+pub const DHT_COMMANDS_MAX: usize = 256;
+
+/// News of one lookup that wait for who asked; above, the newest is lost. Ours: every node of a
+/// lookup may have some.
+pub const DHT_NEWS_MAX: usize = 256;
+
+/// Between two tries to look up names that could not be. Ours: soon after a network came.
+pub const DHT_NAMES_AGAIN: Duration = Duration::from_secs(30);
+
+/// The longest file of a node's memory that is read, bytes. Ours: 800 nodes have 26,000.
+pub const DHT_STATE_BYTES_MAX: u64 = 256 << 10;
+
+/// Between two announces of a torrent to the DHT. Ours: nodes of the field forget after 30 minutes
+/// and more.
+pub const DHT_ANNOUNCE_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// The least between two lookups of a torrent that wants peers, doubled each time that none are
+/// found. Ours: a lookup takes a second and forty datagrams.
+pub const DHT_AGAIN_MIN: Duration = Duration::from_secs(15);

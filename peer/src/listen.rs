@@ -34,6 +34,8 @@ pub(crate) struct Door {
     pub(crate) peer_id: PeerId,
     /// Only its trackers may name peers, and only they may know of it. BEP 27.
     pub(crate) is_private: bool,
+    /// What we tell that we speak.
+    pub(crate) extensions: Extensions,
     pub(crate) notes: Arc<Mailbox<Note>>,
     /// Connections that wait for the torrent to take them.
     pub(crate) arrivals: Arc<AtomicUsize>,
@@ -251,7 +253,7 @@ async fn greet(
         .find(handshake.info_hash)
         .ok_or(GreetError::OtherTorrent(handshake.info_hash))?;
     let ours = Handshake {
-        extensions: Extensions::OURS,
+        extensions: door.extensions,
         info_hash: handshake.info_hash,
         peer_id: door.peer_id,
     };
@@ -311,6 +313,7 @@ mod tests {
             let door = Door {
                 peer_id: PeerId::ours([1; 12]),
                 is_private: false,
+                extensions: Extensions::OURS,
                 notes: notes.clone(),
                 arrivals: Arc::default(),
             };

@@ -268,6 +268,7 @@ mod tests {
                 notes.insert(info_hash, mailbox.clone());
                 let door = Door {
                     peer_id: PeerId::ours([1; 12]),
+                    extensions: shoal_wire::Extensions::OURS,
                     is_private,
                     notes: mailbox,
                     arrivals: Arc::default(),

@@ -38,6 +38,8 @@ pub(crate) enum Note {
     },
     /// The files of a magnet are open.
     Opened(Result<Box<Opened>, OpenError>),
+    /// A lookup in the DHT is over; it named so many peers.
+    Looked(usize),
     /// What is on the disk has been checked.
     Checked(Result<Found, StorageError>),
 }

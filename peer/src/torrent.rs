@@ -28,6 +28,7 @@ use shoal_tracker::client::{Client, Proxy};
 
 use crate::config::TorrentConfig;
 use crate::connection::FromPeer;
+use crate::dht::Dht;
 use crate::disk::Lanes;
 use crate::error::Failure;
 use crate::event::{Board, Event};
@@ -65,6 +66,7 @@ pub(crate) struct Start {
     pub(crate) client: Arc<Client>,
     /// Leads to every peer, if there is one.
     pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) dht: Option<Dht>,
     pub(crate) commands: Receiver<Command>,
 }
 

@@ -1,4 +1,4 @@
-//! The first 68 bytes of a connection. BEP 3 "peer protocol"; reserved bits: BEP 4, 6, 10.
+//! The first 68 bytes of a connection. BEP 3 "peer protocol"; reserved bits: BEP 4, 5, 6, 10.
 
 use shoal_metainfo::{InfoHash, PeerId};
 
@@ -77,6 +77,19 @@ impl Extensions {
     /// BEP 6 alone.
     pub const FAST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0x04]);
 
+    /// The same with the DHT: bit 0x01 of the last byte. Source: BEP 5.
+    #[must_use]
+    pub const fn with_dht(mut self) -> Self {
+        self.0[7] |= 0x01;
+        self
+    }
+
+    /// There is a node of the DHT; its port may be told. Source: BEP 5.
+    #[must_use]
+    pub fn dht(self) -> bool {
+        self.0[7] & 0x01 != 0
+    }
+
     /// Fast extension: bit 0x04 of the last byte. Source: BEP 6.
     #[must_use]
     pub fn fast(self) -> bool {
@@ -139,5 +152,7 @@ mod tests {
         assert!(Extensions::OURS.fast() && Extensions::OURS.extended());
         let none = Extensions([0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0xff, 0xfb]);
         assert!(!none.fast() && !none.extended());
+        assert!(!Extensions::OURS.dht() && Extensions::OURS.with_dht().dht());
+        assert_eq!(Extensions::default().with_dht().0, [0, 0, 0, 0, 0, 0, 0, 1]);
     }
 }

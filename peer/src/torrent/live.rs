@@ -4,6 +4,7 @@
 //! files later.
 
 mod deeds;
+mod dht;
 mod disk;
 mod farewell;
 mod magnet;
@@ -44,6 +45,7 @@ use crate::tasks::Tasks;
 use crate::transport::Pool;
 use crate::web::WebSeeds;
 
+use dht::Seeker;
 use disk::Trouble;
 use magnet::{Quest, Stage};
 
@@ -60,6 +62,7 @@ pub(super) struct Live {
     web: Option<WebSeeds>,
     /// Leads to every peer, if there is one.
     proxy: Option<Arc<Proxy>>,
+    seeker: Option<Seeker>,
     tasks: Tasks,
     shared: Arc<Shared>,
     to_torrent: Sender<FromPeer>,
@@ -199,9 +202,16 @@ impl Live {
         } = ears;
         let now = Instant::now();
         let arrivals = Arc::new(AtomicUsize::new(0));
+        let seeker = Seeker::new(&start, now);
+        // A torrent that only its trackers may know of does not speak of the DHT. BEP 27.
+        let extensions = match seeker {
+            Some(_) => Extensions::OURS.with_dht(),
+            None => Extensions::OURS,
+        };
         let door = Door {
             peer_id: start.peer_id,
             is_private: start.begin.is_private(),
+            extensions,
             notes: notes.clone(),
             arrivals: arrivals.clone(),
         };
@@ -221,7 +231,7 @@ impl Live {
             discovery: discovery(&start, &notes, now),
             swarm: Swarm::new(config, source(&start.begin), start.seed, now),
             handshake: Handshake {
-                extensions: Extensions::OURS,
+                extensions,
                 info_hash: start.info_hash,
                 peer_id: start.peer_id,
             },
@@ -230,6 +240,7 @@ impl Live {
             client: start.client,
             web: None,
             proxy: start.proxy,
+            seeker,
             tasks: Tasks::new(),
             jobs: Vec::new(),
             shared: Arc::new(Shared {
@@ -373,6 +384,7 @@ impl Live {
             self.discovery.as_ref().and_then(Discovery::timeout),
             self.trouble.as_ref().and_then(|trouble| trouble.retry_at),
             self.web_due(),
+            self.seeker.as_ref().and_then(Seeker::timeout),
         ];
         times
             .into_iter()
@@ -429,6 +441,7 @@ impl Live {
             }
             Note::Opened(opened) => return self.files_opened(opened),
             Note::Checked(found) => return self.files_checked(now, found?),
+            Note::Looked(peers) => self.looked(now, peers),
         }
         Ok(())
     }
@@ -444,12 +457,14 @@ impl Live {
     fn batch(&mut self, now: Instant, batch: FromPeer) {
         match batch {
             FromPeer::Messages(peer, messages) => {
+                self.look_for_ports(peer, &messages);
                 self.tell(now, Input::Received { peer, messages });
             }
             FromPeer::Unknown(peer, messages) => {
                 self.tell(now, Input::Unknown { peer, messages });
             }
             FromPeer::Ended(peer) => {
+                self.forget_port(peer);
                 if self.links.remove(peer) || self.web_ended(peer) {
                     self.tell(now, Input::Disconnected { peer });
                 }
@@ -470,6 +485,7 @@ impl Live {
         if self.web_due().is_some_and(|at| at <= now) {
             self.open_web_seeds(now);
         }
+        self.seek(now);
         if self.next_tick <= now {
             self.next_tick = now + TICK;
             self.links.judge(now);

@@ -44,7 +44,10 @@ impl Live {
                 self.lay_out(piece, Job::Verify { piece, digests });
             }
             Output::Metadata { info } => self.metadata_found(&info),
-            Output::WantPeers => self.tell_trackers(now, TrackerInput::WantPeers),
+            Output::WantPeers => {
+                self.tell_trackers(now, TrackerInput::WantPeers);
+                self.want_peers(now);
+            }
             Output::Event(SwarmEvent::Complete) => {
                 self.board.post(Event::Complete);
                 // All of it is to be durable soon.
@@ -118,13 +121,15 @@ impl Live {
             surroundings: self.shared.clone(),
         };
         self.tasks.spawner().to_the_end(connection.run());
+        let (address, extensions) = (greeted.address, greeted.handshake.extensions);
         let connected = Input::Connected {
             peer,
-            address: greeted.address,
+            address,
             direction: greeted.direction,
             handshake: greeted.handshake,
         };
         self.tell(now, connected);
+        self.tell_port(peer, address, extensions);
     }
 
     /// Starts the announces that are due.

@@ -157,6 +157,9 @@ impl Live {
             private: torrent.info.private,
         };
         self.tell(now, live);
+        if torrent.info.private {
+            self.seeker = None;
+        }
         self.web = quest
             .config
             .use_web_seeds

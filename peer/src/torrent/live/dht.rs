@@ -1,0 +1,159 @@
+//! Peers out of the DHT, and our node told to peers. BEP 5.
+//!
+//! A torrent looks when it starts, when the swarm wants peers and from time to time, and announces
+//! itself each time. A private torrent never does. How one looks is the node's business.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use shoal_dht::{Announce, Event, Task};
+use shoal_metainfo::InfoHash;
+use shoal_swarm::io::{CandidateSource, PeerKey};
+use shoal_wire::{Extensions, Message};
+
+use super::super::Start;
+use super::Live;
+use crate::dht::Dht;
+use crate::limits::{DHT_AGAIN_MIN, DHT_ANNOUNCE_EVERY};
+use crate::note::Note;
+use crate::ports::Reach;
+
+/// When to look next.
+pub(super) struct Seeker {
+    dht: Dht,
+    info_hash: InfoHash,
+    reach: Reach,
+    /// Where peers are that have a node and may tell its port.
+    peers: HashMap<PeerKey, IpAddr>,
+    /// `None` while a lookup runs.
+    next: Option<Instant>,
+    /// The earliest for one that is wanted and not yet due.
+    earliest: Instant,
+    pause: Duration,
+}
+
+impl Seeker {
+    pub(super) fn new(start: &Start, now: Instant) -> Option<Self> {
+        let dht = start.dht.clone().filter(|_| !start.begin.is_private())?;
+        Some(Self {
+            dht,
+            info_hash: start.info_hash,
+            reach: start.reach.clone(),
+            peers: HashMap::new(),
+            next: Some(now),
+            earliest: now,
+            pause: DHT_AGAIN_MIN,
+        })
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.next
+    }
+}
+
+impl Live {
+    /// Looks for peers when it is time.
+    pub(super) fn seek(&mut self, now: Instant) {
+        let seed = self.swarm.is_complete();
+        let Some(seeker) = &mut self.seeker else {
+            return;
+        };
+        if seeker.next.is_none_or(|at| now < at) {
+            return;
+        }
+        seeker.next = None;
+        let task = Task::GetPeers {
+            info_hash: seeker.info_hash,
+            announce: Some(Announce {
+                port: seeker.reach.port(),
+                seed,
+            }),
+            scrape: false,
+        };
+        let (dht, notes) = (seeker.dht.clone(), self.shared.notes.clone());
+        self.tasks.spawner().until_stop(async move {
+            // Before there is anybody to ask, nobody would be found.
+            dht.ready().await;
+            let news = dht.begin(task).await;
+            let mut found = 0;
+            while let Ok(event) = news.recv().await {
+                let Event::Peers {
+                    peers: addresses, ..
+                } = event
+                else {
+                    continue;
+                };
+                found += addresses.len();
+                let source = CandidateSource::Dht;
+                // The torrent has ended: then it needs nobody.
+                let _ = notes.push(Note::Named { source, addresses });
+            }
+            let _ = notes.push(Note::Looked(found));
+        });
+    }
+
+    /// A lookup is over.
+    pub(super) fn looked(&mut self, now: Instant, peers: usize) {
+        let Some(seeker) = &mut self.seeker else {
+            return;
+        };
+        let nobody = peers == 0;
+        seeker.earliest = now + seeker.pause;
+        seeker.pause = match nobody {
+            true => (seeker.pause * 2).min(DHT_ANNOUNCE_EVERY),
+            false => DHT_AGAIN_MIN,
+        };
+        // Who finds nobody looks again by itself: others may come at any time.
+        let pause = if nobody {
+            seeker.pause
+        } else {
+            DHT_ANNOUNCE_EVERY
+        };
+        seeker.next = Some(now + pause);
+    }
+
+    /// The swarm would like more peers: soon, if it was not just now.
+    pub(super) fn want_peers(&mut self, now: Instant) {
+        if let Some(seeker) = &mut self.seeker
+            && let Some(next) = seeker.next
+        {
+            seeker.next = Some(next.min(seeker.earliest.max(now)));
+        }
+    }
+
+    /// Tells a peer that has a node where ours is, behind our first messages.
+    pub(super) fn tell_port(&mut self, peer: PeerKey, address: SocketAddr, extensions: Extensions) {
+        let Some(seeker) = self.seeker.as_mut().filter(|_| extensions.dht()) else {
+            return;
+        };
+        seeker.peers.insert(peer, address.ip());
+        if let Some(port) = seeker.dht.port_for(address) {
+            self.links
+                .put(peer, |outbox| outbox.send(&Message::Port(port)));
+        }
+    }
+
+    /// Peers that tell the port of their node: it is asked for a sign of life.
+    pub(super) fn look_for_ports(&mut self, peer: PeerKey, messages: &[Message]) {
+        let Some(seeker) = &mut self.seeker else {
+            return;
+        };
+        let told = messages.iter().find_map(|message| match message {
+            Message::Port(port) => Some(*port),
+            _ => None,
+        });
+        // Once a connection: a node does not move.
+        if let Some(port) = told
+            && let Some(ip) = seeker.peers.remove(&peer)
+        {
+            seeker.dht.heard(SocketAddr::new(ip, port));
+        }
+    }
+
+    pub(super) fn forget_port(&mut self, peer: PeerKey) {
+        if let Some(seeker) = &mut self.seeker {
+            seeker.peers.remove(&peer);
+        }
+    }
+}
