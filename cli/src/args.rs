@@ -2,6 +2,8 @@
 //!
 //! `config` turns these into what is meant. Knows nothing of files, sockets or torrents.
 
+mod dht;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,6 +12,7 @@ use shoal_storage::{Allocation, Method};
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, ErrorKind, Shell};
 
+pub(crate) use self::dht::{Dht, DhtOptions, DhtTask};
 use crate::render::text::shortened;
 use crate::units::{Rate, Size, count, port, seconds};
 
@@ -64,6 +67,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Prints the magnet link of a .torrent
     Magnet(Magnet),
+    /// Runs a node of the DHT, or asks it something
+    Dht(Dht),
     /// Prints the completions for a shell
     Completions(Completions),
     /// Runs a whole swarm on this machine: one tracker, one seeder, some downloaders
@@ -79,6 +84,7 @@ impl Command {
             Self::Client(args) => args.json,
             Self::Show(args) => args.json,
             Self::Verify(args) => args.json,
+            Self::Dht(args) => args.json,
             Self::Magnet(_) | Self::Completions(_) | Self::Demo(_) => false,
         }
     }
@@ -90,6 +96,7 @@ impl Command {
             Self::Tracker(args) => args.verbose,
             Self::Client(args) => args.verbose,
             Self::Verify(args) => args.verbose,
+            Self::Dht(args) => args.verbose,
             Self::Demo(args) => args.verbose,
             Self::Show(args) => args.verbose,
             Self::Magnet(_) | Self::Completions(_) => 0,
@@ -239,6 +246,8 @@ pub(crate) struct Client {
     /// Asks no tracker
     #[structopt(long)]
     pub(crate) no_tracker: bool,
+    #[structopt(flatten)]
+    pub(crate) dht: DhtOptions,
     /// Fetches nothing from web servers
     #[structopt(long)]
     pub(crate) no_web_seeds: bool,
@@ -312,6 +321,8 @@ pub(crate) struct Show {
     /// With --fetch: asks no tracker
     #[structopt(long, requires = "fetch")]
     pub(crate) no_tracker: bool,
+    #[structopt(flatten)]
+    pub(crate) dht: DhtOptions,
     /// With --fetch: writes the .torrent here
     #[structopt(
         short,
@@ -434,7 +445,7 @@ impl Args {
 }
 
 /// All commands, with the alias, and what clap adds.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "create",
     "tracker",
     "client",
@@ -442,6 +453,7 @@ const COMMANDS: [&str; 10] = [
     "show",
     "verify",
     "magnet",
+    "dht",
     "completions",
     "demo",
     "help",

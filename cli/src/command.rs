@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod create;
 pub(crate) mod demo;
+pub(crate) mod dht;
 pub(crate) mod magnet;
 pub(crate) mod show;
 pub(crate) mod tracker;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
         Command::Show(args) => show::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Magnet(args) => magnet::run(&args),
+        Command::Dht(args) => dht::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -8,10 +8,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
+use shoal_metainfo::InfoHash;
 use shoal_metainfo::limits::PIECE_LENGTH_MAX;
+use shoal_peer::DhtConfig;
 use shoal_tracker::client::{Proxy, ProxyError};
 use url::{Host, Url};
 
+use crate::args::DhtOptions;
 use crate::error::Error;
 use crate::units::{Bytes, Size};
 
@@ -99,6 +102,15 @@ pub(crate) enum UsageError {
         "{0} is no peer: write ADDRESS:PORT, [IPV6]:PORT or NAME:PORT, the port from 1 to 65535"
     )]
     Peer(String),
+    /// `--dht-bootstrap` with something that is no node.
+    #[error("{0} is no node: write HOST:PORT, ADDRESS:PORT or [IPV6]:PORT")]
+    DhtBootstrap(String),
+    /// No info hash.
+    #[error("{0} is no info hash: write its 40 hex digits")]
+    InfoHash(String),
+    /// Neither a name nor a key.
+    #[error("{0} is neither a name of 40 hex digits nor a public key of 64")]
+    DhtName(String),
     /// `--interval 0`.
     #[error("--interval 0 would have every client announce without end; use at least 1")]
     Interval,
@@ -248,6 +260,43 @@ pub(crate) fn peer(text: &str) -> Result<Peer<'_>, UsageError> {
         Some(port) if is_name(name) => Ok(Peer::Name(name, port)),
         _ => Err(wrong()),
     }
+}
+
+/// A node that begins with these, or with the public ones when there are none.
+///
+/// # Errors
+/// [`UsageError::DhtBootstrap`] when one is no HOST:PORT.
+pub(crate) fn dht(bootstrap: &[String]) -> Result<DhtConfig, UsageError> {
+    let node = |text: &String| match peer(text) {
+        Ok(Peer::Address(address)) => Ok((address.ip().to_string(), address.port())),
+        Ok(Peer::Name(name, port)) => Ok((name.to_owned(), port)),
+        Err(_) => Err(UsageError::DhtBootstrap(text.clone())),
+    };
+    let bootstrap: Vec<_> = bootstrap.iter().map(node).collect::<Result<_, _>>()?;
+    match bootstrap.is_empty() {
+        true => Ok(DhtConfig::public()),
+        false => Ok(DhtConfig {
+            bootstrap,
+            ..DhtConfig::default()
+        }),
+    }
+}
+
+/// The node that a torrent's command uses, if it may use one.
+///
+/// # Errors
+/// As [`dht`].
+pub(crate) fn dht_of(options: &DhtOptions) -> Result<Option<DhtConfig>, UsageError> {
+    let config = dht(&options.bootstrap)?;
+    Ok((!options.no_dht).then_some(config))
+}
+
+/// An info hash in hex.
+///
+/// # Errors
+/// [`UsageError::InfoHash`].
+pub(crate) fn info_hash(text: &str) -> Result<InfoHash, UsageError> {
+    InfoHash::from_hex(text).ok_or_else(|| UsageError::InfoHash(text.to_owned()))
 }
 
 impl Peer<'_> {

@@ -75,6 +75,9 @@ pub(crate) enum Error {
     /// The client could not begin or go on.
     #[error(transparent)]
     Client(#[from] crate::command::client::ClientError),
+    /// Nothing came of a question to the DHT.
+    #[error(transparent)]
+    Dht(#[from] crate::command::dht::DhtError),
     /// The demo did not end with identical copies.
     #[error(transparent)]
     Demo(#[from] crate::command::demo::DemoError),

@@ -20,7 +20,7 @@ use futures_lite::future::{or, pending};
 use shoal_metainfo::Torrent;
 use shoal_peer::ports::{MapBy, PortNews};
 use shoal_peer::{
-    AddError, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle, Proxy,
+    AddError, DhtConfig, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle, Proxy,
 };
 use shoal_peer::{TorrentConfig, TorrentSnapshot};
 
@@ -62,6 +62,7 @@ struct Config {
     state_dir: Option<PathBuf>,
     use_lsd: bool,
     map_port: Vec<MapBy>,
+    dht: Option<DhtConfig>,
     /// The system names no folder for that.
     has_no_state: bool,
     exit_when_complete: bool,
@@ -115,6 +116,8 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         ),
     };
     let has_tracker = has_tracker && !args.no_tracker;
+    // BEP 27: of a private torrent nobody but its trackers may know. Beside a proxy nothing goes.
+    let dht = config::dht_of(&args.dht)?.filter(|_| !is_private && proxy.is_none());
     let has_web_seed = has_web_seed && !args.no_web_seeds;
     let has_neighbours = !args.no_lsd && !is_private && proxy.is_none();
     let names_peers = names_peers || !args.peers.is_empty();
@@ -125,13 +128,14 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let config = Config {
         has_no_state: state_dir.is_none() && !args.no_resume,
         state_dir,
-        is_alone: !(has_tracker || has_web_seed || has_neighbours || names_peers),
+        is_alone: !(has_tracker || has_web_seed || has_neighbours || names_peers || dht.is_some()),
         use_lsd: !args.no_lsd,
         map_port: match args.map_port {
             None => Vec::new(),
             Some(None) => MapBy::ALL.to_vec(),
             Some(Some(by)) => vec![by],
         },
+        dht,
         warnings,
         named,
         port: args.port,
@@ -155,6 +159,7 @@ async fn serve(
         state_dir: config.state_dir.clone(),
         use_lsd: config.use_lsd,
         map_port: config.map_port.clone(),
+        dht: config.dht.clone(),
         ..match &config.proxy {
             Some(proxy) => EngineConfig::behind(proxy.clone()),
             None => EngineConfig::on_port(config.port),
@@ -185,7 +190,7 @@ async fn serve(
         complete: false,
     };
     let mut view = View::new(config.mode, &config.named, config.with_pieces);
-    let alone = "nobody is asked for peers: no tracker and no web seed is used, no --peer \
+    let alone = "nobody is asked for peers: no tracker, no web seed and no DHT is used, no --peer \
                  ADDRESS:PORT given, and nobody looked for in the network; \
                  only who connects to us is served";
     let forgetful = "neither XDG_STATE_HOME nor HOME names a folder, so nothing is remembered for \

@@ -257,6 +257,7 @@ impl Demo<'_> {
             &dir,
             "--no-resume",
             "--no-lsd",
+            "--no-dht",
             "--json",
         ];
         Ok(self.family.start(name, line)?)

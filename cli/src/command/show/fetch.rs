@@ -36,13 +36,20 @@ pub(super) fn run(
     for peer in &args.peers {
         peers.extend(config::peer_beside(peer, proxy.as_ref())?);
     }
+    // Beside a proxy nothing goes.
+    let dht = config::dht_of(&args.dht)?.filter(|_| proxy.is_none());
     let has_tracker = !args.no_tracker && !magnet.trackers.is_empty();
-    if !has_tracker && peers.is_empty() && magnet.peers.is_empty() {
+    if !has_tracker && peers.is_empty() && magnet.peers.is_empty() && dht.is_none() {
         render::note(
-            "nobody is asked for the metadata: the link names no tracker and no peer, and no \
+            "nobody is asked for the metadata: the link names no tracker and no peer, no DHT \
+             is used, and no \
              --peer ADDRESS:PORT is given",
         );
     }
+    let engine_config = EngineConfig {
+        dht,
+        ..proxy.map_or_else(|| EngineConfig::on_port(0), EngineConfig::behind)
+    };
     let config = TorrentConfig {
         peers,
         use_trackers: !args.no_tracker,
@@ -51,7 +58,7 @@ pub(super) fn run(
     };
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
     shoal_peer::start_executor();
-    let torrent = task::block_on(fetch(magnet, config, proxy, args.json, &interrupt))?;
+    let torrent = task::block_on(fetch(magnet, engine_config, config, args.json, &interrupt))?;
     if let Some(path) = &args.output {
         save(&torrent, path, args.force)?;
     }
@@ -60,17 +67,15 @@ pub(super) fn run(
 
 async fn fetch(
     magnet: Magnet,
+    engine_config: EngineConfig,
     config: TorrentConfig,
-    proxy: Option<Proxy>,
     is_json: bool,
     interrupt: &Interrupt,
 ) -> Result<Arc<Torrent>, Error> {
     let name = magnet.name.clone();
     let name = name.unwrap_or_else(|| magnet.info_hash.to_string());
     let line = Line::new(Mode::pick(is_json), &name, UNKNOWN);
-    let engine =
-        Engine::start(proxy.map_or_else(|| EngineConfig::on_port(0), EngineConfig::behind))
-            .map_err(ClientError::from)?;
+    let engine = Engine::start(engine_config).map_err(ClientError::from)?;
     let fetched = match engine.add_magnet(magnet, config) {
         Ok(handle) => {
             let interrupted = async {
