@@ -40,7 +40,7 @@ class Ours(Client):
         return first_line([cls.binary(), "--version"])
 
     def argv(self):
-        port = [str(PORT), "--json", "--no-lsd", "--dir", self.job.data]
+        port = [str(PORT), "--json", "--no-lsd", "--no-dht", "--dir", self.job.data]
         return [self.binary(), "client", self.job.torrent, *port]
 
     def whole(self):

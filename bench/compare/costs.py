@@ -115,7 +115,7 @@ def start(run, count, again):
     if not again:
         sparse(run.fresh(folder.name), count)
     command = [Ours.binary(), "client", folder / "hole.torrent", "0", "--json", "--no-tracker",
-               "--no-lsd", "--dir", folder, "--state-dir", folder / "state"]
+               "--no-lsd", "--no-dht", "--dir", folder, "--state-dir", folder / "state"]
     with Net(1) as net:
         process = net.start(0, command, folder / "work")
         until(lambda: '"event":"checked"' in process.said() or process.exit_code() is not None,

@@ -30,7 +30,8 @@ EXAMPLES:
     shoal dht put 'Hello World!'                 prints the name to get it by
     shoal dht put v1 --key me.key --salt news    an item that whoever has me.key may change
 
-Without --dht-bootstrap it begins with public nodes and with those of the last run.";
+Options but those of the task stand before it: shoal dht --json get-peers HASH. Without
+--dht-bootstrap it begins with public nodes and with those of the last run.";
 
 /// `shoal dht`.
 #[derive(Debug, StructOpt)]
@@ -40,27 +41,16 @@ pub(crate) struct Dht {
     #[structopt(subcommand)]
     pub(crate) task: Option<DhtTask>,
     /// Listens here: ADDRESS:PORT, `[IPV6]:PORT` or a port for all addresses; repeat for several
-    #[structopt(long, value_name = "ADDR", number_of_values = 1, global = true)]
+    #[structopt(long, value_name = "ADDR", number_of_values = 1)]
     pub(crate) listen: Vec<String>,
     /// Begins with this node, HOST:PORT, and not with public ones; repeat for several
-    #[structopt(
-        long = "dht-bootstrap",
-        value_name = "HOST:PORT",
-        number_of_values = 1,
-        global = true
-    )]
+    #[structopt(long = "dht-bootstrap", value_name = "HOST:PORT", number_of_values = 1)]
     pub(crate) bootstrap: Vec<String>,
     /// Remembers nodes here [default: $XDG_STATE_HOME/shoal, or ~/.local/state/shoal]
-    #[structopt(
-        long,
-        value_name = "DIR",
-        empty_values = false,
-        parse(from_os_str),
-        global = true
-    )]
+    #[structopt(long, value_name = "DIR", empty_values = false, parse(from_os_str))]
     pub(crate) state_dir: Option<PathBuf>,
     /// One JSON event a line on standard output; see docs/json-events.md
-    #[structopt(long, global = true)]
+    #[structopt(long)]
     pub(crate) json: bool,
     /// Logs more to standard error; -vv everything
     #[structopt(short, long, parse(from_occurrences))]

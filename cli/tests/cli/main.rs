@@ -3,6 +3,7 @@
 mod client;
 mod create;
 mod demo;
+mod dht;
 mod disk;
 mod files;
 mod magnets;

@@ -63,16 +63,24 @@ impl Folder {
 
     pub(crate) fn command(&self, line: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-        for (at, word) in line.into_iter().enumerate() {
-            command.arg(&word);
-            // No test speaks to the network that this machine is in, but for one that says where.
-            let is = |names: &[&str]| names.iter().any(|name| word.as_ref() == *name);
-            if at == 0 && is(&["client", "get", "show"]) {
-                command.arg("--no-dht");
-            }
-            if at == 0 && is(&["client", "get"]) {
-                command.arg("--no-lsd");
-            }
+        let line: Vec<_> = line
+            .into_iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
+        command.args(&line);
+        // No test speaks to the network that this machine is in.
+        let is = |names: &[&str]| {
+            let mut names = names.iter();
+            names.any(|name| line.first().is_some_and(|word| word == *name))
+        };
+        let says_where = line
+            .iter()
+            .any(|word| word == "--dht-bootstrap" || word == "--no-dht");
+        if is(&["client", "get", "show"]) && !says_where {
+            command.arg("--no-dht");
+        }
+        if is(&["client", "get"]) {
+            command.arg("--no-lsd");
         }
         command
             .current_dir(self.path())

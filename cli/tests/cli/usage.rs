@@ -22,6 +22,7 @@ fn help_and_version_end_well() {
         "show",
         "verify",
         "magnet",
+        "dht",
         "completions",
         "demo",
     ] {

@@ -294,6 +294,7 @@ fn outside(content: &Content, other: &Shoal, dir: &Path, arguments: &[&str]) -> 
         "--json",
         "-v",
         "--no-tracker",
+        "--no-dht",
         "--peer",
         &other.address(),
         "--dir",

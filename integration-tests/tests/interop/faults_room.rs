@@ -126,7 +126,8 @@ impl Room {
         let mut command = self.enter(words.next().unwrap_or("env"));
         command.args(words).arg(self.dir.path().join("shoal"));
         command.arg("client").arg(self.dir.path().join("torrent"));
-        command.args(["0", "--json", "-v", "--no-tracker", "--no-lsd", "--dir"]);
+        let quiet = ["--no-tracker", "--no-lsd", "--no-dht"];
+        command.args(["0", "--json", "-v"]).args(quiet).arg("--dir");
         command.arg(self.dir.path().join("data")).args(arguments);
         Shoal::start(command)
     }

@@ -19,7 +19,9 @@ fn ours(net: &Net, host: Host, torrent: &Path, more: &[&str]) -> Running {
     let data = torrent.with_file_name(format!("ours{}", host.0));
     let mut command = net.command(host, shoal_binary());
     command.arg("client").arg(torrent).arg("6881");
-    command.args(["--json", "--no-tracker", "--dir"]).arg(&data);
+    command
+        .args(["--json", "--no-tracker", "--no-dht", "--dir"])
+        .arg(&data);
     command.args(more);
     Running::start(&mut command, &data.with_extension("log"))
 }
