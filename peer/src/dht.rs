@@ -227,7 +227,7 @@ impl Runner {
         }
     }
 
-    async fn next(&mut self) -> Next {
+    async fn next(&self) -> Next {
         let wait = self
             .node
             .timeout()

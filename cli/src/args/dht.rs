@@ -102,7 +102,7 @@ pub(crate) enum DhtTask {
         #[structopt(long, value_name = "N", requires = "key")]
         seq: Option<u32>,
         /// With --key: tells apart the items of one key
-        #[structopt(long, value_name = "TEXT", default_value = "", requires = "key")]
-        salt: String,
+        #[structopt(long, value_name = "TEXT", requires = "key")]
+        salt: Option<String>,
     },
 }

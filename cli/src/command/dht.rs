@@ -135,7 +135,12 @@ fn question(task: &DhtTask) -> Result<Question, Error> {
             key,
             seq,
             salt,
-        } => Question::Put(item::Put::new(text, key.as_deref(), *seq, salt)?),
+        } => Question::Put(item::Put::new(
+            text,
+            key.as_deref(),
+            *seq,
+            salt.as_deref().unwrap_or_default(),
+        )?),
     })
 }
 
