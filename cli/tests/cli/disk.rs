@@ -47,7 +47,7 @@ fn full_disk_is_told_once_and_the_download_goes_on_when_there_is_room() {
         "--dir",
         "small",
     ]);
-    command.args(["--exit-when-complete", "--no-dht", "--json"]);
+    command.args(["--exit-when-complete", "--no-dht", "--no-lsd", "--json"]);
     command.current_dir(folder.path());
     let mut leecher = Running::spawn(command, "client");
     leecher.wait("checked");
@@ -94,6 +94,7 @@ fn folder_that_cannot_be_written_is_named_with_what_to_do() {
         "0",
         "--no-tracker",
         "--no-dht",
+        "--no-lsd",
         "--dir",
         "closed",
     ];

@@ -228,7 +228,7 @@ fn shoal(net: &Net, host: Host, role: Role, torrent: &Path, data: &Path) -> Comm
         .arg("client")
         .arg(torrent)
         .arg("6881")
-        .args(["--json", "--no-lsd"])
+        .args(["--json", "--no-lsd", "--no-dht"])
         .arg("--dir")
         .arg(data);
     if role == Role::Leech {

@@ -295,6 +295,7 @@ fn outside(content: &Content, other: &Shoal, dir: &Path, arguments: &[&str]) -> 
         "-v",
         "--no-tracker",
         "--no-dht",
+        "--no-lsd",
         "--peer",
         &other.address(),
         "--dir",

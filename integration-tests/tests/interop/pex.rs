@@ -20,7 +20,7 @@ fn ours(net: &Net, host: Host, torrent: &Path, more: &[&str]) -> Running {
     let mut command = net.command(host, shoal_binary());
     command.arg("client").arg(torrent).arg("6881");
     command
-        .args(["--json", "--no-tracker", "--no-dht", "--dir"])
+        .args(["--json", "--no-tracker", "--no-dht", "--no-lsd", "--dir"])
         .arg(&data);
     command.args(more);
     Running::start(&mut command, &data.with_extension("log"))
