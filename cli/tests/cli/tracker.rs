@@ -230,10 +230,10 @@ fn address_of_another_machine_is_named_as_such() {
 }
 
 #[test]
-fn torrent_without_an_http_tracker_needs_an_address() {
+fn torrent_without_a_tracker_that_we_could_be_needs_an_address() {
     let folder = Folder::new();
     folder.file("a", 10);
-    folder.done(["create", "a", "udp://127.0.0.1:1"]);
+    folder.done(["create", "a", "https://127.0.0.1:1/announce"]);
     folder
         .run(["tracker", "a.torrent"])
         .failed(2, &["a.torrent", "--listen"]);
