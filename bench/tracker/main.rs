@@ -1,4 +1,4 @@
-//! `tracker-load`: asks a tracker as fast as it answers, or so many times a second, and checks every
+//! `tracker-load`: asks a tracker as fast as it answers, or so many times a second, and checks each
 //! answer. BEP 3, 15, 23.
 //!
 //! First each of the peers announces once; then, for so many seconds, peers picked at random say

@@ -170,8 +170,8 @@ EXAMPLES:
     shoal tracker                           serves any torrent on 0.0.0.0:6969
     shoal tracker --listen 127.0.0.1:0      on a free port, which it prints
 
-It is announced at /announce, and at each path that an announce URL of the torrents has; and over UDP
-at the same port number. It speaks plain HTTP: for https put a proxy before it.";
+It is announced at /announce, and at each path that an announce URL of the torrents has; and
+over UDP at the same port number. It speaks plain HTTP: for https put a proxy before it.";
 
 /// `shoal tracker`.
 #[derive(Debug, StructOpt)]

@@ -1,6 +1,6 @@
 //! Many packets in one call, and many answers in one call. BEP 15.
 //!
-//! An answer leaves from the address that the packet came to: other than the socket's own where that
+//! An answer leaves from the address that the packet came to: other than the socket's own where it
 //! takes packets for all addresses of the machine, which the kernel then tells of each
 //! (`IP_PKTINFO`). Knows nothing of what the bytes mean.
 
