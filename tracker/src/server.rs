@@ -1,8 +1,8 @@
 //! A tracker over HTTP and UDP. BEP 3 "trackers", BEP 7, 15, 23, 24, 48.
 //!
 //! Threads of their own answer, for UDP and for HTTP; what is asked over HTTP and is neither
-//! announce nor scrape goes to tide. The answers themselves come from [`crate::registry`], which knows
-//! neither.
+//! announce nor scrape goes to tide. The answers themselves come from [`crate::registry`], which
+//! knows neither.
 
 mod app;
 mod connection;

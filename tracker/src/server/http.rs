@@ -1,8 +1,8 @@
 //! The thread that answers over HTTP. BEP 3 "trackers", BEP 48.
 //!
 //! One loop over epoll accepts, reads, answers and writes: an announce costs a read and a write,
-//! and on a connection of its own an accept and a close. What is neither an announce nor a scrape is
-//! handed to tide, on the same socket with what was read. Who is connected and who has to leave,
+//! and on a connection of its own an accept and a close. What is neither an announce nor a scrape
+//! is handed to tide, on the same socket with what was read. Who is connected and who has to leave,
 //! `guests` knows.
 
 mod clerk;
