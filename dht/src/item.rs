@@ -1,7 +1,7 @@
 //! Data in the DHT: what it is named after, and who may change it. BEP 44.
 //!
-//! An [`Item`] has been checked: its value is one bencoded value of at most 1,000 bytes, and when it
-//! can change, its signature is of its key.
+//! An [`Item`] has been checked: its value is one bencoded value of at most 1,000 bytes, and when
+//! it can change, its signature is of its key.
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};

@@ -12,8 +12,8 @@
 //! | [`saved`] | what is remembered from run to run |
 //! | [`limits`] | every bound |
 //!
-//! A [`Node`] is a value: facts go in by [`Node::handle`], deeds come out of [`Node::poll`], and the
-//! same seed and facts give the same deeds. Whoever owns it owns the sockets.
+//! A [`Node`] is a value: facts go in by [`Node::handle`], deeds come out of [`Node::poll`], and
+//! the same seed and facts give the same deeds. Whoever owns it owns the sockets.
 //!
 //! ```
 //! use std::time::Instant;

@@ -2,8 +2,8 @@
 //!
 //! Several are asked at the same time. Who does not answer within the usual time gives its place to
 //! the next and may still answer; at the end it is asked once more. A lookup is over when the K
-//! closest have answered. Only a node whose name fits its address counts to these K (BEP 42), and of
-//! a subnet only one, so that whoever owns a few subnets cannot fill the set with names of its
+//! closest have answered. Only a node whose name fits its address counts to these K (BEP 42), and
+//! of a subnet only one, so that whoever owns a few subnets cannot fill the set with names of its
 //! choice; the others are asked as well while they are closer. What is asked is not known here.
 
 use std::collections::BTreeMap;

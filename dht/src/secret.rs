@@ -1,7 +1,7 @@
 //! What nobody outside may guess: transaction ids and tokens. BEP 5.
 //!
-//! Both are keyed hashes under a key that is drawn from the node's seed, hence the same for the same
-//! seed and unpredictable for whoever does not have it.
+//! Both are keyed hashes under a key that is drawn from the node's seed, hence the same for the
+//! same seed and unpredictable for whoever does not have it.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

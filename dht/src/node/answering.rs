@@ -6,7 +6,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use shoal_metainfo::InfoHash;
+
 use crate::address::Family;
+use crate::bloom::Bloom;
 use crate::calls::Purpose;
 use crate::id::{Contact, NodeId};
 use crate::item::{Item, ItemError, Signed};
@@ -113,13 +116,11 @@ impl Node {
                 token = self.secret.token(now, from.ip(), &target);
                 // BEP 33: who gets no token announces elsewhere.
                 response.token = self.peers.has_room(info_hash).then_some(&token[..]);
-                let most = PEERS_OF_TORRENT_MAX.min(room / 8);
                 let peers = &self.peers;
+                let most = PEERS_OF_TORRENT_MAX.min(room / 8);
                 response.values = peers.of(info_hash, family, *no_seed, most, &mut self.rng);
-                let filters = scrape.then(|| self.peers.scrape(info_hash)).flatten();
-                if let Some((seeds, peers)) = filters {
-                    response.seeds = Some(Box::new(seeds));
-                    response.peers = Some(Box::new(peers));
+                if *scrape {
+                    (response.seeds, response.peers) = self.filters(info_hash);
                 }
             }
             Method::Get {
@@ -156,6 +157,13 @@ impl Node {
             } => self.put(now, from, token, value, signed.as_ref())?,
         }
         fit(response, transaction, from, room).ok_or((code::GENERIC, "no room"))
+    }
+
+    /// The filters of seeds and of other peers, if there are any. BEP 33.
+    fn filters(&self, info_hash: &InfoHash) -> (Option<Box<Bloom>>, Option<Box<Bloom>>) {
+        let filters = self.peers.scrape(info_hash);
+        let boxed = filters.map(|(seeds, peers)| (Box::new(seeds), Box::new(peers)));
+        boxed.unzip()
     }
 
     /// The nodes closest to a name, of the families that are wanted. BEP 32.

@@ -1,4 +1,4 @@
-//! What a node does unasked: keeps its tables fresh, its name right, its items stored. BEP 5, 42, 44.
+//! What a node does unasked: fresh tables, a name that fits, items put again. BEP 5, 42, 44.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Liars that answer with each other, each under a name close to whatever is looked for.
 //!
-//! They look like anybody until somebody searches: then each names eight others as the closest nodes
-//! there are, and these answer under the names that were told.
+//! They look like anybody until somebody searches: then each names eight others as the closest
+//! nodes there are, and these answer under the names that were told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

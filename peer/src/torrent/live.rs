@@ -23,7 +23,7 @@ use shoal_swarm::Swarm;
 use shoal_swarm::io::{CandidateSource, Config, Input, PeerKey, Progress, Source};
 use shoal_tracker::announcer::{Announcer, Input as TrackerInput};
 use shoal_tracker::client::{Client, Proxy};
-use shoal_wire::{Extensions, Handshake};
+use shoal_wire::Handshake;
 
 use super::check::{Check, Partial, partial};
 use super::inbox::Inbox;
@@ -203,11 +203,7 @@ impl Live {
         let now = Instant::now();
         let arrivals = Arc::new(AtomicUsize::new(0));
         let seeker = Seeker::new(&start, now);
-        // A torrent that only its trackers may know of does not speak of the DHT. BEP 27.
-        let extensions = match seeker {
-            Some(_) => Extensions::OURS.with_dht(),
-            None => Extensions::OURS,
-        };
+        let extensions = dht::extensions(seeker.as_ref());
         let door = Door {
             peer_id: start.peer_id,
             is_private: start.begin.is_private(),

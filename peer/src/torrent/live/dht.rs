@@ -52,6 +52,15 @@ impl Seeker {
     }
 }
 
+/// What a handshake says that we speak: of a torrent that only its trackers may know of, nothing of
+/// the DHT. BEP 27.
+pub(super) fn extensions(seeker: Option<&Seeker>) -> Extensions {
+    match seeker {
+        Some(_) => Extensions::OURS.with_dht(),
+        None => Extensions::OURS,
+    }
+}
+
 impl Live {
     /// Looks for peers when it is time.
     pub(super) fn seek(&mut self, now: Instant) {
