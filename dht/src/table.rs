@@ -22,7 +22,7 @@ use bucket::{Bucket, Entry};
 /// ```text
 /// heard of ──answers us──▶ good ──15 minutes of silence──▶ questionable ──two answers owed──▶ bad
 ///                           ▲ │ bucket full                    │ answers                      │
-///                           │ ▼                                │              a spare takes its place
+///                           │ ▼                                │           a spare takes its place
 ///                           │ spare ◀──────────────────────────┼──────────────────────────────┘
 ///                           └──────────────────────────────────┘
 /// ```

@@ -99,7 +99,7 @@ fn who_wants_no_pex_neither_offers_it_nor_believes_any() {
     };
     let offered = ExtendedHandshake::decode(&payload).unwrap().extensions;
     let names: Vec<_> = offered.into_keys().collect();
-    assert_eq!(names, ["lt_donthave", "upload_only"]);
+    assert_eq!(names, ["lt_donthave", "upload_only", "ut_metadata"]);
     let added = vec![PexPeer {
         address: SocketAddr::from(([127, 0, 0, 1], 9)),
         flags: PexFlags::REACHABLE,

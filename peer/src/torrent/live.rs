@@ -203,11 +203,10 @@ impl Live {
         let now = Instant::now();
         let arrivals = Arc::new(AtomicUsize::new(0));
         let seeker = Seeker::new(&start, now);
-        let extensions = dht::extensions(seeker.as_ref());
         let door = Door {
             peer_id: start.peer_id,
             is_private: start.begin.is_private(),
-            extensions,
+            extensions: dht::extensions(seeker.as_ref()),
             notes: notes.clone(),
             arrivals: arrivals.clone(),
         };
@@ -227,7 +226,7 @@ impl Live {
             discovery: discovery(&start, &notes, now),
             swarm: Swarm::new(config, source(&start.begin), start.seed, now),
             handshake: Handshake {
-                extensions,
+                extensions: dht::extensions(seeker.as_ref()),
                 info_hash: start.info_hash,
                 peer_id: start.peer_id,
             },
