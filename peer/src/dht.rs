@@ -220,7 +220,11 @@ impl Runner {
                     let bytes = &bytes;
                     self.node.handle(now, Input::Received { from, bytes });
                 }
-                Next::Command(Some(Command::Stop(_done))) => return self.save().await,
+                Next::Command(Some(Command::Stop(done))) => {
+                    self.save().await;
+                    self.hear_no_more();
+                    return drop(done);
+                }
                 Next::Command(None) => return self.save().await,
                 Next::Command(Some(command)) => self.obey(now, command),
             }
@@ -267,6 +271,12 @@ impl Runner {
             }
             Command::Stop(_) => {}
         }
+    }
+
+    /// Whoever asks from now on, or asked just now, is answered by nobody, and hears it.
+    fn hear_no_more(&self) {
+        self.commands.close();
+        while self.commands.try_recv().is_ok() {}
     }
 
     fn is_ready(&self) -> bool {

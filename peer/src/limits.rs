@@ -193,8 +193,8 @@ pub const WEB_RUN_BYTES: u64 = 4 << 20;
 /// Read from a web server at once, at most, bytes. Ours: as from a peer.
 pub const WEB_READ: usize = 256 << 10;
 
-/// Bytes skipped of a file that a server sends whole. Ours: a minute at 2 Mbit/s; longer ones would be
-/// sent again and again.
+/// Bytes skipped of a file that a server sends whole. Ours: a minute at 2 Mbit/s; longer ones would
+/// be sent again and again.
 pub const WEB_SKIPPED_MAX: u64 = 16 << 20;
 
 /// Redirects followed one after the other. Source: what browsers agree on is twenty; mirrors need

@@ -243,6 +243,6 @@ pub const WEB_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A line between two chunks of a body, bytes. Ours: a length and what few extensions there are.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
 
-/// Longest URL of a file on a web seed, bytes. Ours: a web seed's and a path, each as long as it may
-/// be, with every byte of the path escaped.
+/// Longest URL of a file on a web seed, bytes. Ours: a web seed's and a path, each as long as it
+/// may be, with every byte of the path escaped.
 pub const WEB_URL_BYTES_MAX: usize = 16 << 10;

@@ -98,29 +98,15 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         allocation: args.allocation,
         ..TorrentConfig::default()
     };
-    let (has_tracker, has_web_seed, names_peers, is_private, warnings) = match &named {
-        Named::File(torrent) => (
-            torrent.trackers().next().is_some(),
-            !(torrent.web_seeds.is_empty() && torrent.http_seeds.is_empty()),
-            false,
-            torrent.info.private,
-            torrent_file::warnings(torrent, &args.torrent).collect(),
-        ),
-        // A web seed gives no metadata.
-        Named::Link(magnet) => (
-            !magnet.trackers.is_empty(),
-            false,
-            !magnet.peers.is_empty(),
-            false,
-            link::warnings(magnet),
-        ),
-    };
-    let has_tracker = has_tracker && !args.no_tracker;
+    let is_private = matches!(&named, Named::File(torrent) if torrent.info.private);
     // BEP 27: of a private torrent nobody but its trackers may know. Beside a proxy nothing goes.
-    let dht = config::dht_of(&args.dht)?.filter(|_| !is_private && proxy.is_none());
-    let has_web_seed = has_web_seed && !args.no_web_seeds;
-    let has_neighbours = !args.no_lsd && !is_private && proxy.is_none();
-    let names_peers = names_peers || !args.peers.is_empty();
+    let may_seek = !is_private && proxy.is_none();
+    let dht = config::dht_of(&args.dht)?.filter(|_| may_seek);
+    let seeks = dht.is_some() || (may_seek && !args.no_lsd);
+    let warnings = match &named {
+        Named::File(torrent) => torrent_file::warnings(torrent, &args.torrent).collect(),
+        Named::Link(magnet) => link::warnings(magnet),
+    };
     let state_dir = match args.no_resume {
         true => None,
         false => config::state_folder(args.state_dir.as_deref(), |name| env::var_os(name)),
@@ -128,7 +114,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let config = Config {
         has_no_state: state_dir.is_none() && !args.no_resume,
         state_dir,
-        is_alone: !(has_tracker || has_web_seed || has_neighbours || names_peers || dht.is_some()),
+        is_alone: !(seeks || names_source(&named, &args)),
         use_lsd: !args.no_lsd,
         map_port: match args.map_port {
             None => Vec::new(),
@@ -148,6 +134,20 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
     shoal_peer::start_executor();
     task::block_on(serve(&config, torrent_config, &interrupt))
+}
+
+/// Whether anybody is named who has the content, or knows who has.
+fn names_source(named: &Named, args: &args::Client) -> bool {
+    let (tracker, other) = match named {
+        Named::File(torrent) => {
+            let seeds = torrent.web_seeds.iter().chain(&torrent.http_seeds);
+            let has_seed = !args.no_web_seeds && seeds.count() > 0;
+            (torrent.trackers().next().is_some(), has_seed)
+        }
+        // A web seed gives no metadata.
+        Named::Link(magnet) => (!magnet.trackers.is_empty(), !magnet.peers.is_empty()),
+    };
+    (tracker && !args.no_tracker) || other || !args.peers.is_empty()
 }
 
 async fn serve(

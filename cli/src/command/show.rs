@@ -1,5 +1,5 @@
-//! `shoal show`: what a .torrent holds and its trackers know of it, or a magnet link, or the torrent
-//! that one names.
+//! `shoal show`: what a .torrent holds and its trackers know of it, or a magnet link, or the
+//! torrent that one names.
 
 mod fetch;
 mod scrape;
@@ -69,8 +69,8 @@ struct ShownLink<'a> {
 /// Prints it.
 ///
 /// # Errors
-/// [`Error::TorrentFile`], [`Error::Magnet`], [`Error::Usage`] and [`Error::Output`]; with `--fetch`
-/// what may happen to a client.
+/// [`Error::TorrentFile`], [`Error::Magnet`], [`Error::Usage`] and [`Error::Output`]; with
+/// `--fetch` what may happen to a client.
 pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
     let proxy = config::proxy(args.proxy.as_deref())?;
     if proxy.is_some() && !(args.fetch || args.scrape) {

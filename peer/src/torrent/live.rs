@@ -211,20 +211,9 @@ impl Live {
             arrivals: arrivals.clone(),
         };
         start.doors.open(start.info_hash, door);
-        let config = Config {
-            info_hash: start.info_hash,
-            peer_id: start.peer_id,
-            listen_port: start.reach.port(),
-            peers_max: start.config.peers_max,
-            unchoke_slots: start.config.unchoke_slots,
-            upload_bytes_per_s: start.config.upload_bytes_per_s,
-            download_bytes_per_s: start.config.download_bytes_per_s,
-            private: start.begin.is_private(),
-            pex: start.config.use_pex,
-        };
         let live = Self {
             discovery: discovery(&start, &notes, now),
-            swarm: Swarm::new(config, source(&start.begin), start.seed, now),
+            swarm: Swarm::new(config(&start), source(&start.begin), start.seed, now),
             handshake: Handshake {
                 extensions: dht::extensions(seeker.as_ref()),
                 info_hash: start.info_hash,
@@ -536,6 +525,20 @@ impl Live {
             usage: self.storage.as_ref().map(|storage| storage.usage()),
             memory: self.shared.disk().and_then(|disk| disk.memory()),
         }
+    }
+}
+
+fn config(start: &Start) -> Config {
+    Config {
+        info_hash: start.info_hash,
+        peer_id: start.peer_id,
+        listen_port: start.reach.port(),
+        peers_max: start.config.peers_max,
+        unchoke_slots: start.config.unchoke_slots,
+        upload_bytes_per_s: start.config.upload_bytes_per_s,
+        download_bytes_per_s: start.config.download_bytes_per_s,
+        private: start.begin.is_private(),
+        pex: start.config.use_pex,
     }
 }
 

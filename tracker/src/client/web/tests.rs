@@ -1,3 +1,5 @@
+//! A server of few words asked for ranges: framing, refusals, redirects, rules of addresses.
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
@@ -181,7 +183,7 @@ fn redirect_is_told_and_never_leads_to_plain_text_or_elsewhere() {
 fn private_network_is_asked_without_a_query_only() {
     let open = |url: &str| task::block_on(web().open(url, None)).map(drop);
     let refused = open("http://127.0.0.1:1/a?b=c").unwrap_err().to_string();
-    assert!(refused.contains("without a query"), "{refused}");
+    assert!(refused.contains("not asked with a query"), "{refused}");
     assert!(refused.starts_with("the web seed `127.0.0.1`"), "{refused}");
     let never = open("http://169.254.169.254/latest")
         .unwrap_err()
