@@ -254,7 +254,7 @@ pub(crate) struct Client {
     /// Neither tells peers of other peers nor hears of any from them (BEP 11)
     #[structopt(long)]
     pub(crate) no_pex: bool,
-    /// Everything through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT; nobody comes in
+    /// Everything through this SOCKS5 proxy, socks5://USER:PASSWORD@HOST:PORT; nobody comes in
     #[structopt(long, value_name = "URL", empty_values = false)]
     pub(crate) proxy: Option<String>,
     /// Does not look for peers in the networks of this machine
@@ -339,7 +339,7 @@ pub(crate) struct Show {
     /// Asks each of its trackers how many have it
     #[structopt(long)]
     pub(crate) scrape: bool,
-    /// Asks through this SOCKS5 proxy, socks5://[USER:PASSWORD@]HOST:PORT
+    /// Asks through this SOCKS5 proxy, socks5://USER:PASSWORD@HOST:PORT
     #[structopt(long, value_name = "URL", empty_values = false)]
     pub(crate) proxy: Option<String>,
     /// Logs more to standard error; -vv everything
