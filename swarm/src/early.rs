@@ -1,4 +1,4 @@
-//! What a peer says of its pieces before anybody knows which there are. BEP 3, 6; with BEP 9.
+//! What a peer says of its pieces before anybody knows which there are. BEP 3, 6, 54; with BEP 9.
 //!
 //! Kept as said, within bounds, and judged when the metadata is known: until then no number can be
 //! wrong. What a later message makes untrue is forgotten, as if it had been judged at once.
@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use shoal_wire::Message;
+use shoal_wire::extended::{LT_DONTHAVE, donthave};
 
 use crate::limits::{ALLOWED_FAST_KEPT, EARLY_HAVES_MAX, SUGGESTED_KEPT};
 
@@ -19,6 +20,8 @@ pub struct TooMany;
 pub struct Early {
     holdings: Option<Holdings>,
     haves: BTreeSet<u32>,
+    /// It had all, but for these.
+    gone: BTreeSet<u32>,
     suggested: Vec<u32>,
     allowed: Vec<u32>,
 }
@@ -36,6 +39,9 @@ impl Early {
     /// # Errors
     /// [`TooMany`] above [`EARLY_HAVES_MAX`] that no bitfield has room for.
     pub fn have(&mut self, index: u32) -> Result<bool, TooMany> {
+        if self.gone.remove(&index) {
+            return Ok(true);
+        }
         if let Some(Holdings::Bits(bits)) = &mut self.holdings
             && let Some(byte) = bits.get_mut(index as usize / 8)
         {
@@ -50,20 +56,44 @@ impl Early {
         Ok(self.haves.insert(index))
     }
 
+    /// `lt_donthave`: it has the piece no longer.
+    ///
+    /// # Errors
+    /// [`TooMany`] above [`EARLY_HAVES_MAX`] of one that had all.
+    pub fn donthave(&mut self, index: u32) -> Result<(), TooMany> {
+        self.haves.remove(&index);
+        match &mut self.holdings {
+            Some(Holdings::Bits(bits)) => {
+                if let Some(byte) = bits.get_mut(index as usize / 8) {
+                    *byte &= !(0x80 >> (index % 8));
+                }
+            }
+            Some(Holdings::All) if self.gone.len() >= EARLY_HAVES_MAX => return Err(TooMany),
+            Some(Holdings::All) => {
+                self.gone.insert(index);
+            }
+            Some(Holdings::None) | None => {}
+        }
+        Ok(())
+    }
+
     /// `bitfield`: in place of all that it said of what it has.
     pub fn bitfield(&mut self, bits: &[u8]) {
+        self.gone.clear();
         self.haves.clear();
         self.holdings = Some(Holdings::Bits(bits.to_vec()));
     }
 
     /// `have all`, likewise.
     pub fn have_all(&mut self) {
+        self.gone.clear();
         self.haves.clear();
         self.holdings = Some(Holdings::All);
     }
 
     /// `have none`, likewise.
     pub fn have_none(&mut self) {
+        self.gone.clear();
         self.haves.clear();
         self.holdings = Some(Holdings::None);
     }
@@ -96,6 +126,10 @@ impl Early {
             Holdings::Bits(bits) => Message::Bitfield(Bytes::from(bits)),
         });
         let haves = self.haves.into_iter().map(|index| Message::Have { index });
+        let gone = self.gone.into_iter().map(|index| Message::Extended {
+            id: LT_DONTHAVE,
+            payload: Bytes::from(donthave::encode(index)),
+        });
         let allowed = self
             .allowed
             .into_iter()
@@ -107,6 +141,7 @@ impl Early {
         holdings
             .into_iter()
             .chain(haves)
+            .chain(gone)
             .chain(allowed)
             .chain(suggested)
             .collect()
@@ -124,6 +159,39 @@ fn keep(kept: &mut Vec<u32>, index: u32, most: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_gone_is_taken_back_from_whatever_was_said() {
+        let gone = |index| Message::Extended {
+            id: LT_DONTHAVE,
+            payload: Bytes::from(donthave::encode(index)),
+        };
+        let mut all = Early::default();
+        all.have_all();
+        assert_eq!(all.donthave(7), Ok(()));
+        assert_eq!(all.donthave(9), Ok(()));
+        assert_eq!(all.have(7), Ok(true));
+        assert_eq!(all.into_messages(), [Message::HaveAll, gone(9)]);
+        let mut bits = Early::default();
+        bits.bitfield(&[0b1100_0000]);
+        assert_eq!(bits.donthave(1), Ok(()));
+        assert_eq!(bits.donthave(4_000_000), Ok(()));
+        let left = Bytes::from_static(&[0b1000_0000]);
+        assert_eq!(bits.into_messages(), [Message::Bitfield(left)]);
+        let mut some = Early::default();
+        assert_eq!(some.have(3), Ok(true));
+        assert_eq!(some.donthave(3), Ok(()));
+        assert_eq!(some.into_messages(), []);
+    }
+
+    #[test]
+    fn losses_kept_are_bounded() {
+        let mut early = Early::default();
+        early.have_all();
+        let most = u32::try_from(EARLY_HAVES_MAX).unwrap();
+        assert!((0..most).all(|index| early.donthave(index).is_ok()));
+        assert_eq!(early.donthave(most), Err(TooMany));
+    }
 
     #[test]
     fn haves_behind_a_bitfield_go_into_it() {

@@ -23,6 +23,10 @@ impl Swarm {
         let Ok(index) = donthave::decode(payload) else {
             return Ok(());
         };
+        if !self.is_live() {
+            let kept = self.peer(key).early.donthave(index);
+            return kept.map_err(|_| PeerMisbehaved::ControlFlood);
+        }
         let piece = self.piece(index, PeerMisbehaved::DonthaveOutOfRange)?;
         let Self { peers, picker, .. } = self;
         let pieces = picker.geometry().pieces();
