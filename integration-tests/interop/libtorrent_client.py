@@ -1,11 +1,15 @@
-"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS [lsd]. Says DONE when it is whole."""
-import sys, time
+"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS [lsd] [dht=HOST:PORT]. Says DONE when it is whole."""
+import sys, time, warnings
 import libtorrent as lt
 
+warnings.simplefilter("ignore", DeprecationWarning)
 role, torrent, directory, address, *more = sys.argv[1:]
+bootstrap = "".join(word[4:] for word in more if word.startswith("dht="))
 session = lt.session({
     "listen_interfaces": f"{address}:6881",
-    "enable_dht": False, "enable_lsd": "lsd" in more, "enable_upnp": False, "enable_natpmp": False,
+    "enable_dht": bool(bootstrap), "dht_bootstrap_nodes": bootstrap, "dht_announce_interval": 10,
+    "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
+    "enable_lsd": "lsd" in more, "enable_upnp": False, "enable_natpmp": False,
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": 0,
 })
@@ -15,6 +19,11 @@ else:
     parameters = lt.add_torrent_params()
     parameters.ti = lt.torrent_info(torrent)
 parameters.save_path = directory
+if bootstrap:
+    # Nobody but the DHT shall name peers; and it is asked when it knows somebody.
+    parameters.flags |= lt.torrent_flags.disable_pex
+    while session.status().dht_nodes < 8:
+        time.sleep(0.05)
 handle = session.add_torrent(parameters)
 told = False
 while True:

@@ -79,6 +79,10 @@ impl<'n> Client<'n> {
             Kind::Aria2 => aria2(net, host, torrent, data, &hook),
             Kind::Libtorrent => libtorrent(net, host, role, torrent, data),
         };
+        let begins_dht = more.contains(&"--dht-bootstrap");
+        if kind == Kind::Shoal && !begins_dht {
+            command.arg("--no-dht");
+        }
         command.args(more).current_dir(&work).env("HOME", &work);
         let running = Running::start(&mut command, &work.join("log"));
         let client = Self {
@@ -228,7 +232,7 @@ fn shoal(net: &Net, host: Host, role: Role, torrent: &Path, data: &Path) -> Comm
         .arg("client")
         .arg(torrent)
         .arg("6881")
-        .args(["--json", "--no-lsd", "--no-dht"])
+        .args(["--json", "--no-lsd"])
         .arg("--dir")
         .arg(data);
     if role == Role::Leech {

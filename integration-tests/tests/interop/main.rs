@@ -6,6 +6,7 @@
 
 mod clients;
 mod compare;
+mod dht;
 mod faults;
 mod faults_cgroup;
 mod faults_room;
