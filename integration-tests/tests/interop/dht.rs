@@ -6,12 +6,13 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clients::{Client, Kind, Role, libtorrent_python, script, shoal_binary};
 use crate::net::{Host, Net, Running};
-use crate::{content, create_for, info_hash};
+use crate::{content, info_hash, run};
 
 /// Where the nodes are that only serve the DHT, each at an address of its own.
 const NODES: Host = Host(0);
@@ -165,7 +166,10 @@ impl Share {
     fn new(dir: &Path) -> Self {
         let content = content(&dir.join("seed"));
         let torrent = dir.join("content.torrent");
-        create_for(&content, &torrent, &[]);
+        run(Command::new("mktorrent")
+            .arg("-o")
+            .arg(&torrent)
+            .arg(&content));
         let link = format!("magnet:?xt=urn:btih:{}", info_hash(&torrent));
         Self {
             content,
