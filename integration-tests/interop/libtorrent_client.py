@@ -22,7 +22,7 @@ parameters.save_path = directory
 if bootstrap:
     # Nobody but the DHT shall name peers; and it is asked when it knows somebody.
     parameters.flags |= lt.torrent_flags.disable_pex
-    while session.status().dht_nodes < 8:
+    while session.status().dht_nodes < 3:
         time.sleep(0.05)
 handle = session.add_torrent(parameters)
 told = False

@@ -24,8 +24,9 @@ const LEECHER: Host = Host(4);
 /// Nodes of ours and of libtorrent; aria2's and the clients make them 20 and more.
 const OF_OURS: usize = 9;
 const OF_LIBTORRENT: usize = 7;
-/// Whom a node must know before anybody is looked for: as many as store one torrent's peers (K).
-const KNOWN_MIN: usize = 8;
+/// Whom a node must know before anybody is looked for. All begin at once, so that the first search
+/// finds few; a lookup asks its way through the others.
+const KNOWN_MIN: usize = 3;
 /// Far above what a DHT needs to form, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
