@@ -57,7 +57,7 @@ impl Config {
         for (number, path) in args.torrents.iter().enumerate() {
             let torrent = torrent_file::read(path)?;
             if number == 0 && listen.is_empty() {
-                listen = addresses_of(&torrent, path)?;
+                listen = addresses_of(&torrent, path, !args.no_udp)?;
             }
             paths.extend(torrent.trackers().filter_map(config::announce_path));
             warnings.extend(torrent_file::warnings(&torrent, path));
@@ -85,9 +85,10 @@ impl Config {
 }
 
 /// Where the torrent's announce URL says.
-fn addresses_of(torrent: &Torrent, path: &Path) -> Result<Vec<SocketAddr>, UsageError> {
+fn addresses_of(torrent: &Torrent, path: &Path, udp: bool) -> Result<Vec<SocketAddr>, UsageError> {
     torrent
         .trackers()
+        .filter(|url| udp || !url.starts_with("udp:"))
         .find_map(config::announce_addresses)
         .ok_or_else(|| UsageError::NoAnnounce(path.to_owned()))
 }

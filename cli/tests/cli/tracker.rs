@@ -233,11 +233,12 @@ fn address_of_another_machine_is_named_as_such() {
 fn torrent_without_a_tracker_that_we_could_be_needs_an_address() {
     let folder = Folder::new();
     folder.file("a", 10);
-    folder.done(["create", "a", "https://127.0.0.1:1/announce"]);
+    folder.done(["create", "a", "udp://127.0.0.1:1"]);
     folder
-        .run(["tracker", "a.torrent"])
+        .run(["tracker", "a.torrent", "--no-udp"])
         .failed(2, &["a.torrent", "--listen"]);
-    let mut tracker = folder.start(["tracker", "a.torrent", "--listen", "127.0.0.1:0", "--json"]);
+    let listen = ["--no-udp", "--listen", "127.0.0.1:0", "--json"];
+    let mut tracker = folder.start(["tracker", "a.torrent"].iter().chain(&listen));
     assert_eq!(tracker.wait("started")["any"], false);
     let warning = tracker.wait("warning");
     assert!(
