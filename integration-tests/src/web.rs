@@ -27,6 +27,8 @@ pub enum WebAnswer {
     Content(Vec<u8>),
     /// These bytes, all of them, whatever was asked for.
     Whole(Vec<u8>),
+    /// These bytes as HTTP/1.0 sends them, whatever was asked for, then the end of the connection.
+    Closing(Vec<u8>),
     /// A status line and fields, each with its end; no body.
     Status(String),
     /// Half of what was asked for, then the end of the connection.
@@ -128,7 +130,7 @@ impl Shared {
         while let Some(request) = next_request(&mut stream, &mut bytes) {
             lock(&self.requests).push(request.clone());
             let answer = answer(&request);
-            let ends = matches!(answer, WebAnswer::Half(_));
+            let ends = matches!(answer, WebAnswer::Half(_) | WebAnswer::Closing(_));
             if stream.write_all(&encode(&request, answer)).is_err() || ends {
                 break;
             }
@@ -145,6 +147,11 @@ fn encode(request: &WebRequest, answer: WebAnswer) -> Vec<u8> {
         WebAnswer::Whole(bytes) => {
             let length = bytes.len();
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            return [head.as_bytes(), &bytes].concat();
+        }
+        WebAnswer::Closing(bytes) => {
+            let length = bytes.len();
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n");
             return [head.as_bytes(), &bytes].concat();
         }
         WebAnswer::Content(bytes) => (bytes, false),

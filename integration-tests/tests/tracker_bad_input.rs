@@ -236,7 +236,7 @@ fn check_client(url: &str, words: &[&str]) {
     leecher.wait_complete();
     content.assert_identical(leecher.dir());
     let (told, error) = leecher.wait_for("a failed announce", |event| match event {
-        Event::TrackerFailed { url, error } => Some((url.clone(), error.clone())),
+        Event::TrackerFailed { url, error, .. } => Some((url.clone(), error.clone())),
         _ => None,
     });
     assert_eq!(told, url);

@@ -129,7 +129,12 @@ impl Discovery {
                 self.announcer.note(tracker, &text);
                 let retry = error.retry();
                 self.announcer.handle(now, Input::Failed { tracker, retry });
-                board.post(Event::TrackerFailed { url, error: text });
+                let again = !error.is_permanent();
+                board.post(Event::TrackerFailed {
+                    url,
+                    error: text,
+                    again,
+                });
                 Vec::new()
             }
         }

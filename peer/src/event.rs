@@ -65,12 +65,14 @@ pub enum Event {
         /// Our address as it sees us, if it says. BEP 24.
         external_ip: Option<IpAddr>,
     },
-    /// An announce came to nothing; it is tried again.
+    /// An announce came to nothing.
     TrackerFailed {
         /// Its announce URL.
         url: String,
         /// What happened, and what to do.
         error: String,
+        /// Whether this tracker is asked again.
+        again: bool,
     },
     /// A web seed gives nothing; it is tried again.
     WebSeedFailed {

@@ -197,6 +197,10 @@ pub const WEB_READ: usize = 256 << 10;
 /// be sent again and again.
 pub const WEB_SKIPPED_MAX: u64 = 16 << 20;
 
+/// The longest file kept in memory that a server sends whole though a part was asked for, bytes.
+/// Ours: else it would be sent again for each piece; eight web seeds hold 64 MiB at most.
+pub const WEB_WHOLE_KEPT: u64 = 8 << 20;
+
 /// Redirects followed one after the other. Source: what browsers agree on is twenty; mirrors need
 /// one or two.
 pub const WEB_REDIRECTS_MAX: usize = 5;

@@ -364,7 +364,7 @@ fn tracker_that_is_gone_is_told_and_does_not_delay_the_end() {
         let handle = engine.add(torrent, config).unwrap();
         let mut events = handle.events();
         let failed = loop {
-            if let Event::TrackerFailed { url, error } = events.next().await.unwrap() {
+            if let Event::TrackerFailed { url, error, .. } = events.next().await.unwrap() {
                 break (url, error);
             }
         };

@@ -125,6 +125,22 @@ fn redirects_and_servers_without_ranges_are_taken() {
 }
 
 #[test]
+fn file_of_a_server_that_knows_neither_ranges_nor_kept_lines_is_sent_few_times() {
+    let content = Content::single(600_000);
+    let dir = content.dir().to_owned();
+    let server = WebServer::start(move |request| match web::file(&dir, request) {
+        WebAnswer::Content(bytes) => WebAnswer::Closing(bytes),
+        other => other,
+    });
+    let url = format!("{}single", server.url());
+    let leecher = TestPeer::leecher(&content).web_seed(url).start();
+    leecher.wait_complete();
+    content.assert_identical(leecher.dir());
+    let asked = server.requests().len();
+    assert!(asked < 5, "{asked} times for {} pieces", content.pieces());
+}
+
+#[test]
 fn server_with_other_files_is_told_and_gives_nothing() {
     let content = content();
     let other = WebServer::start(|_| WebAnswer::Content(vec![0; 10_000_000]));

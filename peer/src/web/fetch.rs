@@ -4,6 +4,7 @@
 //! Whatever the server gives is taken for the torrent's bytes: the swarm hashes them.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_std::channel::Sender;
@@ -19,7 +20,7 @@ use super::wishes::Wishes;
 use crate::connection::FromPeer;
 use crate::limits::{
     WEB_ASKED_AHEAD, WEB_READ, WEB_REDIRECTS_KEPT, WEB_REDIRECTS_MAX, WEB_RUN_BYTES,
-    WEB_SKIPPED_MAX,
+    WEB_SKIPPED_MAX, WEB_WHOLE_KEPT,
 };
 
 /// Why a web seed gives no more for now.
@@ -34,8 +35,8 @@ pub(crate) enum FetchError {
     /// It sent other bytes than it was asked for.
     #[error("it sent bytes {found:?} when asked for {expected:?}")]
     OtherRange {
-        expected: std::ops::Range<u64>,
-        found: std::ops::Range<u64>,
+        expected: Range<u64>,
+        found: Range<u64>,
     },
     /// It cannot send parts of files.
     #[error("it sends whole files only, and this one is long")]
@@ -93,6 +94,7 @@ impl Fetch {
             came: BytesMut::new(),
             area: vec![0; WEB_READ],
             moved: HashMap::new(),
+            whole: None,
             redirects: 0,
         };
         let rounds = async {
@@ -130,6 +132,8 @@ struct Work {
     area: Vec<u8>,
     /// Where files were found that are not where they should be, and who said so.
     moved: HashMap<usize, (String, Whence)>,
+    /// The last file that came whole though a part was asked for.
+    whole: Option<(usize, Vec<u8>)>,
     /// One after the other, without a byte of content between them.
     redirects: usize,
 }
@@ -151,6 +155,15 @@ impl Work {
         {
             let get = self.to_ask.pop_front().expect("it was looked at");
             return self.zeros(get.length).await;
+        }
+        if self.asked.is_empty()
+            && let Some((kept, _)) = &self.whole
+            && let Some(Place::File { file, range }) = self.to_ask.front().map(|get| &get.place)
+            && file == kept
+        {
+            let range = range.clone();
+            self.to_ask.pop_front();
+            return self.kept(range).await;
         }
         match self.head().await {
             Ok((get, Answer::Moved(to))) => self.moves(&get, to),
@@ -224,9 +237,18 @@ impl Work {
         }
     }
 
+    /// How many questions may be under way: one, until the server has shown that it keeps a line.
+    /// One that closes it with questions unread would take its answer back.
+    fn ahead(&self) -> usize {
+        match self.line.as_ref().is_some_and(Line::is_kept) {
+            true => WEB_ASKED_AHEAD,
+            false => 1,
+        }
+    }
+
     /// Asks as much as the line takes; opens one when there is none.
     async fn ask(&mut self) -> Result<(), Stop> {
-        while self.asked.len() < WEB_ASKED_AHEAD {
+        while self.asked.len() < self.ahead() {
             let Some(get) = self.to_ask.front() else {
                 return Ok(());
             };
@@ -266,6 +288,14 @@ impl Work {
     /// What an answer holds.
     async fn take(&mut self, get: &Get, answer: &Answer) -> Result<(), Stop> {
         let skipped = self.judge(get, answer)?;
+        if let Answer::Whole {
+            length: Some(length),
+        } = answer
+            && *length <= WEB_WHOLE_KEPT
+            && let Place::File { file, .. } = get.place
+        {
+            return self.keep(file, *length).await;
+        }
         self.skip(skipped).await?;
         self.body(get.length).await?;
         if self.asked.pop_front().is_none() {
@@ -328,6 +358,32 @@ impl Work {
             Place::Url(..) | Place::Zeros => first.place = Place::Url(to, Some(whence)),
         }
         Ok(())
+    }
+
+    /// The server sends whole files: takes this one, and all questions for it, out of memory from
+    /// now on.
+    async fn keep(&mut self, file: usize, length: u64) -> Result<(), Stop> {
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < length {
+            let line = self.line.as_mut().expect("the answer came on it");
+            let count = line.read(&mut self.area).await?;
+            self.short(count)?;
+            bytes.extend_from_slice(&self.area[..count]);
+        }
+        self.whole = Some((file, bytes));
+        self.redirects = 0;
+        self.ask_anew();
+        Ok(())
+    }
+
+    /// Bytes of a file that is kept.
+    async fn kept(&mut self, range: Range<u64>) -> Result<(), Stop> {
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        let (_, bytes) = self.whole.as_ref().expect("it was looked at");
+        let bytes = bytes.get(at(range.start)..at(range.end));
+        let bytes = bytes.ok_or(WebError::NotThere)?;
+        self.came.extend_from_slice(bytes);
+        self.hand_over().await
     }
 
     async fn skip(&mut self, mut bytes: u64) -> Result<(), Stop> {

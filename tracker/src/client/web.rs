@@ -67,6 +67,7 @@ impl Web {
             reach,
             asked: VecDeque::new(),
             body: Body::NONE,
+            answered: false,
             last: false,
         })
     }
@@ -103,6 +104,7 @@ pub struct Line {
     /// Questions without an answer.
     asked: VecDeque<Url>,
     body: Body,
+    answered: bool,
     /// The server closes behind this answer.
     last: bool,
 }
@@ -137,6 +139,12 @@ impl Line {
     #[must_use]
     pub fn whence(&self) -> Whence {
         Whence(self.reach)
+    }
+
+    /// Whether the server has answered on it and said that it stays.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.answered && !self.last
     }
 
     /// Whether a URL may be asked for on this line.
@@ -177,6 +185,7 @@ impl Line {
         let bytes = self.source.head().await?;
         let head = Head::new(&bytes);
         let code = head::status(head.start).ok_or_else(|| http("it has no status"))?;
+        self.answered = true;
         self.last = closes(&head);
         match code {
             200 | 206 => {}

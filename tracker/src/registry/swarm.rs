@@ -145,12 +145,15 @@ impl<const N: usize> Swarm<N> {
             let change = at.and(told.event);
             return Some(Done { change, at: None });
         }
-        let counted = known.is_some_and(|at| self.store.states()[at].completed());
+        // A client that was started again where another one, or itself, died.
+        let is_anew = told.event == Some(AnnounceEvent::Started)
+            && known.is_some_and(|at| self.store.states()[at].peer_id != told.state.peer_id);
+        let counted = !is_anew && known.is_some_and(|at| self.store.states()[at].completed());
         let completes = told.event == Some(AnnounceEvent::Completed) && told.is_seed() && !counted;
         let change = if completes {
             told.event
         } else {
-            known.is_none().then_some(AnnounceEvent::Started)
+            (known.is_none() || is_anew).then_some(AnnounceEvent::Started)
         };
         let state = State::new(told.state.peer_id, told.state.seen(), counted || completes);
         let at = match known {

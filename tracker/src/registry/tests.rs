@@ -145,6 +145,27 @@ fn same_id_at_another_port_is_another_peer() {
 }
 
 #[test]
+fn client_that_starts_again_at_its_address_is_another_peer() {
+    let world = World::open();
+    let life = |name: u8, left, event| {
+        let peer_id = PeerId([name; 20]);
+        let request = AnnounceRequest {
+            peer_id,
+            ..request(1, left, event)
+        };
+        world.announce_from("10.0.0.1", &request).unwrap()
+    };
+    for name in [1, 2] {
+        assert_eq!(life(name, 100, Some(Started)).change, Some(Started));
+        assert_eq!(life(name, 100, Some(Started)).change, None);
+        let done = life(name, 0, Some(Completed));
+        assert_eq!(done.change, Some(Completed));
+        assert_eq!((done.seeders, done.leechers), (1, 0));
+        assert_eq!(world.registry.scrape(&[HASH])[0].completed, u32::from(name));
+    }
+}
+
+#[test]
 fn completed_is_counted_once_a_peer() {
     let world = World::open();
     world.announce(1, 1, Some(Started));

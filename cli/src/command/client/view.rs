@@ -217,12 +217,14 @@ impl View {
                 self.complaints.remove(url);
                 self.external_ip(*external_ip, url)?;
                 match warning {
-                    Some(warning) => self.complain("tracker", url, warning),
+                    Some(warning) => self.complain("tracker", url, warning, true),
                     None => Ok(()),
                 }
             }
-            Event::TrackerFailed { url, error } => self.complain("tracker", url, error),
-            Event::WebSeedFailed { url, error } => self.complain("web seed", url, error),
+            Event::TrackerFailed { url, error, again } => {
+                self.complain("tracker", url, error, *again)
+            }
+            Event::WebSeedFailed { url, error } => self.complain("web seed", url, error, true),
             Event::DiskFailed(error) => self.disk_failed(error),
             Event::DiskRecovered => {
                 self.disk_failed = None;
@@ -452,7 +454,7 @@ impl View {
     }
 
     /// Says what is wrong with a tracker or a web seed, once.
-    fn complain(&mut self, what: &str, url: &str, complaint: &str) -> io::Result<()> {
+    fn complain(&mut self, what: &str, url: &str, complaint: &str, again: bool) -> io::Result<()> {
         if self
             .complaints
             .get(url)
@@ -463,9 +465,12 @@ impl View {
         if self.complaints.len() < COMPLAINTS_MAX {
             self.complaints.insert(url.to_owned(), complaint.to_owned());
         }
-        self.warn(&format!(
-            "{what} {url}: {complaint}; it is asked again by and by"
-        ))
+        let next = if again {
+            "it is asked again by and by"
+        } else {
+            "it is not asked again"
+        };
+        self.warn(&format!("{what} {url}: {complaint}; {next}"))
     }
 
     pub(super) fn warn(&self, message: &str) -> io::Result<()> {

@@ -99,7 +99,7 @@ async fn watch(handle: &Handle, mut line: Line) -> Result<Arc<Torrent>, Error> {
                 line.set_total(progress.total);
                 line.set(progress.bytes, asking(&progress));
             }
-            Some(Event::TrackerFailed { url, error }) => {
+            Some(Event::TrackerFailed { url, error, .. }) => {
                 tracing::warn!("tracker {url}: {error}");
             }
             Some(Event::Failed(failure)) => return Err(ClientError::from(failure).into()),
