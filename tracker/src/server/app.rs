@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tide::http::{Body, Response};
+use tide::http::{Body, Method, Response};
 use tide::{Request, StatusCode};
 
 use super::Shared;
@@ -43,6 +43,11 @@ type Asking = Request<Arc<Shared>>;
 async fn route(request: Asking) -> tide::Result {
     let path = request.url().path();
     match request.state().paths.at(path) {
+        // Who asks for a head alone wants nothing to happen.
+        Some(_) if request.method() != Method::Get => {
+            let text = "An announce or a scrape is a GET.\n";
+            Ok(plain(StatusCode::MethodNotAllowed, text.to_owned()))
+        }
         Some(place) => Ok(bencoded(answer(&request, place))),
         None if path == "/" => Ok(front(request.state())),
         None => Ok(elsewhere()),

@@ -197,6 +197,8 @@ fn other_requests_have_their_status() {
     check(&get("/nowhere"), 404);
     check(&get("/a/b/c"), 404);
     check("POST /announce HTTP/1.0\r\n\r\n", 405);
+    let head = format!("HEAD /announce?{} HTTP/1.0\r\n\r\n", query(1, ""));
+    check(&head, 405);
     check("BREW / HTTP/1.0\r\n\r\n", 501);
     check("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 413);
     check(
