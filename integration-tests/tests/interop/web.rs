@@ -16,7 +16,7 @@ fn configuration(root: &Path, home: &Path) -> String {
         .map(|name| format!("{name}_temp_path {home}/{name};"))
         .join(" ");
     format!(
-        "daemon off; user root; pid {home}/pid; error_log stderr;
+        "daemon off; master_process off; user root; pid {home}/pid; error_log stderr;
          events {{ }}
          http {{ access_log {home}/access.log; {temporary}
            server {{ listen 10.78.0.2:80; root {root};
