@@ -64,13 +64,13 @@ pub(super) fn extensions(seeker: Option<&Seeker>) -> Extensions {
 impl Live {
     /// Looks for peers when it is time.
     pub(super) fn seek(&mut self, now: Instant) {
-        let seed = self.swarm.is_complete();
         let Some(seeker) = &mut self.seeker else {
             return;
         };
         if seeker.next.is_none_or(|at| now < at) {
             return;
         }
+        let seed = self.swarm.is_complete();
         seeker.next = None;
         let task = Task::GetPeers {
             info_hash: seeker.info_hash,
@@ -148,6 +148,10 @@ impl Live {
         let Some(seeker) = &mut self.seeker else {
             return;
         };
+        // Blocks come this way too: nothing is searched for one that has told.
+        if !seeker.peers.contains_key(&peer) {
+            return;
+        }
         let told = messages.iter().find_map(|message| match message {
             Message::Port(port) => Some(*port),
             _ => None,
