@@ -4,10 +4,6 @@
 /// figures of other processors, 0.35 GiB/s a lane against 2.5 for the two.
 pub(crate) const AVX512_BUSY_MIN: usize = 8;
 
-/// Messages from which on the 8 lanes of AVX2 beat two on the SHA instructions. Ours: measured on
-/// Zen 3, 0.41 GiB/s a lane against 2.85 for the two.
-pub(crate) const AVX2_BUSY_MIN: usize = 7;
-
 /// Messages from which on the SHA instructions are busier with two. Ours: there are no more.
 pub(crate) const SHA_BUSY_MIN: usize = 2;
 

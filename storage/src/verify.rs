@@ -10,18 +10,18 @@ use shoal_metainfo::PieceIndex;
 
 use crate::error::StorageError;
 use crate::layout::Place;
-use crate::limits::CHECK_SPAN_MAX;
+use crate::limits::{CHECK_SPAN_MAX, PIECES_TOGETHER};
 use crate::pieces::Reading;
 use crate::storage::Storage;
 
 /// A piece, and whether it is good.
 pub type Judged = (PieceIndex, Result<bool, StorageError>);
 
-/// Pieces that are verified in hardly more time than one of them: so many are best handed to
-/// [`Storage::verify_all`] at once.
+/// So many pieces are best handed to [`Storage::verify_all`] at once: they fill the lanes of the
+/// hash, and what each call costs beside it is shared.
 #[must_use]
 pub fn pieces_together() -> usize {
-    shoal_hashing::lanes()
+    shoal_hashing::lanes().max(PIECES_TOGETHER)
 }
 
 /// A file, and bytes of it.
