@@ -24,6 +24,8 @@ roles:
   shaped  the same with 20 Mbit/s up each: the last completion over the fluid limit
   create  `shoal create` beside mktorrent and libtorrent
   check   `shoal verify` beside the checks of libtorrent and aria2
+ only when named:
+  ways    what the system charges for each way between a socket and a file, without a client
  only when named, ours alone, each row beside the first (`just costs` runs them all):
   peers   a seeder and 1, 10, 50, 200 leechers
   pieces  a leecher from a seeder, in pieces of 256 KiB, 1 MiB and 16 MiB

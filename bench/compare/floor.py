@@ -38,20 +38,25 @@ class Cost:
             print("COST", self.size, wall, user, system, flush=True)
 
 
-def send(path, address, port):
-    """Out of a mapping, so the only copy is the kernel's."""
-    with open(path, "rb") as file:
-        content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+def connect(address, port):
+    """A connection to who may listen a little later."""
     end = time.monotonic() + 20
     while True:
         try:
             link = socket.create_connection((address, int(port)), 20)
-            break
+            link.settimeout(None)
+            return link
         except OSError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
-    link.settimeout(None)
+
+
+def send(path, address, port):
+    """Out of a mapping, so the only copy is the kernel's."""
+    with open(path, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    link = connect(address, port)
     view = memoryview(content)
     with Cost(len(view)), link:
         at = 0

@@ -10,7 +10,9 @@ from net import Net
 from run import GIB
 from table import OK, Contestant, Outcome
 
-SCRIPT = Path(__file__).resolve().parent / "floor.py"
+HERE = Path(__file__).resolve().parent
+SCRIPT = HERE / "floor.py"
+WAYS = HERE / "ways.py"
 PORT = "7000"
 
 
@@ -50,6 +52,35 @@ def _tcp(run, size, side):
 def tcp_floor(run, size, side):
     """One thread at each end; the receiver writes what it reads into a file."""
     return Contestant(f"floor: raw TCP, {side}", partial(_tcp, run, size, side))
+
+
+def _way(run, size, side, way):
+    with Net(2) as net:
+        folder = run.fresh("floor")
+        receive, send = [SCRIPT, "receive"], [SCRIPT, "send"]
+        if side == "send":
+            send = [WAYS, "send", way]
+        else:
+            receive = [WAYS, "receive", way, str(size)]
+        receiver = net.start(
+            1, [sys.executable, *receive, folder / "copy", PORT], folder / "receive")
+        sender = net.start(
+            0, [sys.executable, *send, run.content(size), net.address(1), PORT], folder / "send")
+        outcomes = {"send": _outcome(sender, run.patience(size)),
+                    "receive": _outcome(receiver, run.patience(size))}
+        run.fresh("floor")
+        return outcomes[side]
+
+
+def ways(run, size):
+    """The ways between a socket and a file, each at its end; the other end is the floor's."""
+    named = {
+        "receive": {"pwrite": "received, then pwrite", "window": "received into a mapping"},
+        "send": {"writev": "sent out of a mapping", "sendfile": "sent by sendfile",
+                 "zerocopy": "sent by MSG_ZEROCOPY"},
+    }
+    return [Contestant(text, partial(_way, run, size, side, way))
+            for side, texts in named.items() for way, text in texts.items()]
 
 
 def _in_memory(run, size, what):

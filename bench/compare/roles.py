@@ -9,7 +9,7 @@ from functools import partial
 import costs
 from clients import Aria2, Libtorrent, Ours, Rqbit, Transmission
 from figures import CPU, MEMORY, memory, per_gib, text_of
-from floors import memory_floors, tcp_floor
+from floors import memory_floors, tcp_floor, ways
 from run import GIB, MIB
 from table import OK, Column, Contestant, Outcome, Role
 from tools import check_with, checkers, create_with, creators
@@ -35,8 +35,8 @@ class Sizes:
     def disk(self, names):
         """Bytes on the disk at once for the roles of those names."""
         copies = {
-            "leech": (self.pair, 1), "seed": (self.pair, 1), "create": (self.create, 0),
-            "check": (self.create, 0), "swarm": (self.swarm, self.leechers),
+            "leech": (self.pair, 1), "seed": (self.pair, 1), "ways": (self.pair, 1),
+            "create": (self.create, 0), "check": (self.create, 0), "swarm": (self.swarm, self.leechers),
             "shaped": (self.shaped, self.leechers), **self.scale.copies(),
         }
         kept = {copies[name][0] for name in names}
@@ -130,8 +130,13 @@ def _tool_role(name, run, sizes, found):
     return Role(name, title, (Column("wall", "wall s", ratio=True), *CPU, *MEMORY), rows)
 
 
+def _ways_role(run, sizes):
+    title = f"ways: {text_of(sizes.pair)} between a socket and a file, pieces of 1 MiB in no order"
+    return Role("ways", title, (Column("wall", "wall s"), *CPU), ways(run, sizes.pair))
+
+
 COMPARED = ("leech", "seed", "swarm", "shaped", "create", "check")
-NAMES = (*COMPARED, *costs.NAMES)
+NAMES = (*COMPARED, "ways", *costs.NAMES)
 EVERYONE = (Ours, Libtorrent, Rqbit, Aria2, Transmission)
 
 
@@ -143,6 +148,8 @@ def role(name, run, sizes, found):
     if name in ("swarm", "shaped"):
         one_run = {"swarm": swarm, "shaped": shaped}[name]
         return _swarm_role(name, one_run, run, sizes, clients)
+    if name == "ways":
+        return _ways_role(run, sizes)
     if name in costs.NAMES:
         return costs.role(name, run, sizes.scale)
     return _tool_role(name, run, sizes, found)

@@ -4,14 +4,19 @@ no network.
 
 import contextlib
 import io
+import os
+import socket
 import sys
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
 import arguments
+import floors
 import machine
 import report
+import ways as script
 from floors import cost_of
 from net import PREFIX, is_left_over
 from process import Cpu, Process, cpu_of_stat, memory_of_status, until
@@ -138,6 +143,50 @@ class Statistics(unittest.TestCase):
             rows = role(name, None, sizes, found).contestants
             self.assertEqual({row.name for row in rows if row.is_rival}, rivals, name)
             self.assertEqual(rows[0].name, "ours", name)
+
+
+    def test_ways_are_those_that_the_script_knows(self):
+        rows = floors.ways(None, MIB)
+        known = {("send", way) for way in script.SENDING}
+        known |= {("receive", way) for way in script.RECEIVING}
+        self.assertEqual({row.run.args[2:] for row in rows}, known)
+
+    def test_every_way_moves_all_bytes(self):
+        content = os.urandom(3 * MIB + 12_345)
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder) / "source", Path(folder) / "target"
+            source.write_bytes(content)
+            for way, send in script.SENDING.items():
+                here, there = connected()
+                got = []
+                reader = threading.Thread(target=lambda: got.append(there.makefile("rb").read()))
+                reader.start()
+                with open(source, "rb", buffering=0) as file, here:
+                    send(here, file, len(content))
+                here.close()
+                reader.join()
+                there.close()
+                blocks = range(0, len(content), script.BLOCK)
+                framed = b"".join(script.HEAD + content[at:at + script.BLOCK] for at in blocks)
+                self.assertEqual(got[0], framed, way)
+            for way, receive in script.RECEIVING.items():
+                here, there = connected()
+                begins = script._pieces(len(content))
+                stream = b"".join(content[at:at + script.PIECE] for at in begins)
+                writer = threading.Thread(target=there.sendall, args=(stream,))
+                writer.start()
+                with open(target, "w+b", buffering=0) as file, here:
+                    receive(here, file, len(content))
+                writer.join()
+                there.close()
+                self.assertEqual(target.read_bytes(), content, way)
+
+
+def connected():
+    """Both ends of a TCP connection on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        return near, server.accept()[0]
 
 
 class Processes(unittest.TestCase):
