@@ -46,6 +46,7 @@ pub struct Engine {
     mapper: Option<Mapper>,
     reach: Reach,
     dht: Option<Dht>,
+    use_lsd: bool,
     check_threads: usize,
     opener: Opener,
 }
@@ -98,6 +99,7 @@ impl Engine {
             mapper,
             reach,
             dht,
+            use_lsd: config.use_lsd,
             check_threads: config.check_threads,
             opener: Opener {
                 windows: WindowBudget::of_this_machine(),
@@ -183,6 +185,7 @@ impl Engine {
             client: self.client.clone(),
             proxy: self.proxy.clone(),
             dht: self.dht.clone(),
+            use_lsd: self.use_lsd,
             commands: obeyed,
         };
         self.running.spawner().until_stop(torrent::run(start));

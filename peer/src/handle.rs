@@ -10,6 +10,7 @@ use shoal_storage::{Usage, Ways};
 use shoal_tracker::announcer::TrackerStatus;
 
 use crate::event::{Board, Event, Events};
+use crate::finding::Finding;
 use crate::web::WebSeedStatus;
 
 /// Steers one torrent. Dropping it changes nothing: the engine keeps the torrent running.
@@ -65,6 +66,8 @@ pub struct TorrentSnapshot {
     pub swarm: shoal_swarm::io::Snapshot,
     /// The trackers, in the order of asking.
     pub trackers: Vec<TrackerStatus>,
+    /// What the other sources of peers are doing; `None` before the check is over.
+    pub finding: Option<Finding>,
     /// The web seeds, in the torrent's order.
     pub web_seeds: Vec<WebSeedStatus>,
     /// Our address as a tracker sees us, the last that was told. BEP 24.

@@ -38,7 +38,9 @@ pub(crate) enum Note {
     },
     /// The files of a magnet are open.
     Opened(Result<Box<Opened>, OpenError>),
-    /// A lookup in the DHT is over; it named so many peers.
+    /// A lookup in the DHT begins: the node knows others.
+    Looks,
+    /// A lookup in the DHT is over: so many nodes took our announce.
     Looked(usize),
     /// What is on the disk has been checked.
     Checked(Result<Found, StorageError>),

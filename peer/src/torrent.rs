@@ -67,6 +67,8 @@ pub(crate) struct Start {
     /// Leads to every peer, if there is one.
     pub(crate) proxy: Option<Arc<Proxy>>,
     pub(crate) dht: Option<Dht>,
+    /// Whether neighbours are called.
+    pub(crate) use_lsd: bool,
     pub(crate) commands: Receiver<Command>,
 }
 
@@ -218,6 +220,7 @@ fn unchecked(torrent: &Torrent, opened: &Opened, state: State) -> TorrentSnapsho
             ..Snapshot::default()
         },
         trackers: Vec::new(),
+        finding: None,
         web_seeds: Vec::new(),
         external_ip: None,
         ways: Some(opened.storage.ways()),

@@ -54,6 +54,10 @@ pub struct WebSeedStatus {
     pub url: String,
     /// It gives blocks now.
     pub is_used: bool,
+    /// It gave content that is not the torrent's, and is not asked again.
+    pub is_banned: bool,
+    /// When it is asked again; `None` while it is.
+    pub next: Option<Instant>,
     /// Why it gives none, if it failed the last time.
     pub error: Option<String>,
 }
@@ -267,6 +271,11 @@ impl WebSeeds {
         let status = self.seeds.iter().map(|seed| WebSeedStatus {
             url: seed.url.clone(),
             is_used: matches!(seed.state, State::Gives(_)),
+            is_banned: seed.state == State::Banned,
+            next: match seed.state {
+                State::Rests(at) => Some(at),
+                _ => None,
+            },
             error: seed.error.clone(),
         });
         status.collect()

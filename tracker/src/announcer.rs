@@ -77,6 +77,8 @@ pub struct TrackerStatus {
     pub tier: usize,
     /// Whether it answered its last announce.
     pub working: bool,
+    /// Whether it owes an answer now.
+    pub asking: bool,
     /// Why it did not, or what it warns of; as told to [`Announcer::note`].
     pub message: Option<String>,
     /// Failures since its last answer.
@@ -253,6 +255,7 @@ impl Announcer {
                     url: tracker.url.clone(),
                     tier: tracker.tier,
                     working: tracker.working,
+                    asking: self.asks.iter().any(|ask| ask.tracker == index),
                     message: tracker.message.clone(),
                     failures: tracker.failures,
                     next: due.filter(|_| current).or(tracker.not_before),

@@ -3,6 +3,7 @@
 //! Listens to one torrent of an engine and to the signals; `view` shows what they say. Knows
 //! nothing of peers and pieces: the engine does the work.
 
+mod sources;
 mod told;
 mod view;
 
@@ -19,8 +20,10 @@ use async_std::task;
 use futures_lite::future::{or, pending};
 use shoal_metainfo::Torrent;
 use shoal_peer::ports::{MapBy, PortNews};
+use shoal_peer::shoal_dht::Snapshot;
 use shoal_peer::{
-    AddError, DhtConfig, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle, Proxy,
+    AddError, Dht, DhtConfig, Engine, EngineConfig, EngineError, Event, Events, Failure, Handle,
+    Proxy,
 };
 use shoal_peer::{TorrentConfig, TorrentSnapshot};
 
@@ -186,6 +189,7 @@ async fn serve(
         },
         events: handle.events(),
         port_news: engine.port_news(),
+        dht: engine.dht().cloned(),
         handle,
         complete: false,
     };
@@ -222,6 +226,7 @@ struct Client<'a> {
     handle: Handle,
     events: Events,
     port_news: Option<Receiver<PortNews>>,
+    dht: Option<Dht>,
     complete: bool,
 }
 
@@ -250,7 +255,9 @@ impl Client<'_> {
                 Next::Tick => {
                     next_tick = Instant::now() + tick;
                     if let Some(snapshot) = self.handle.snapshot().await {
-                        view.progress(&snapshot).map_err(Error::Output)?;
+                        let node = self.node().await;
+                        view.progress(&snapshot, node.as_ref())
+                            .map_err(Error::Output)?;
                     }
                 }
                 Next::Port(news) => view.port(&news).map_err(Error::Output)?,
@@ -284,6 +291,11 @@ impl Client<'_> {
                 }
             }
         }
+    }
+
+    /// How the node of the DHT stands, if there is one.
+    async fn node(&self) -> Option<Snapshot> {
+        self.dht.as_ref()?.snapshot().await
     }
 
     async fn next(&mut self, tick: Instant, interrupt: &Interrupt) -> Next {

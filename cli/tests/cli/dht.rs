@@ -93,10 +93,35 @@ fn clients_find_each_other_without_a_tracker() {
     let mut seeder = folder.start(line("."));
     seeder.wait("complete");
     while node.wait("status")["peers"] == 0 {}
+    let at_rest = |event: &serde_json::Value| event["dht"]["state"] == "resting";
+    let mut sources = seeder.wait("sources");
+    while !at_rest(&sources) {
+        sources = seeder.wait("sources");
+    }
+    assert_eq!(sources["dht"]["nodes_v4"], 1);
+    assert_eq!(sources["dht"]["announced"], 1, "{sources}");
+    assert_eq!(sources["lsd"]["why"], "unwanted");
+    assert_eq!(sources["pex"]["state"], "on");
     let mut leecher = folder.start(line("there"));
     leecher.wait("complete");
     let (here, there) = (folder.path().join("a"), folder.path().join("there/a"));
     assert_eq!(std::fs::read(here).unwrap(), std::fs::read(there).unwrap());
+}
+
+#[test]
+fn client_says_why_the_dht_is_not_used() {
+    let folder = Folder::new();
+    folder.torrent("a", 30_000);
+    for (more, why) in [
+        ("--proxy socks5://127.0.0.1:1", "proxy"),
+        ("--no-dht", "unwanted"),
+    ] {
+        let line = client("a.torrent", &format!("--dir {why} --json {more}"));
+        let sources = folder.start(line).wait("sources");
+        assert_eq!(sources["dht"]["state"], "off", "{sources}");
+        assert_eq!(sources["dht"]["why"], why, "{sources}");
+        assert_eq!(sources["trackers"], serde_json::json!([]));
+    }
 }
 
 #[test]

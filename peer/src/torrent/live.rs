@@ -34,6 +34,7 @@ use crate::discovery::{Discovery, Identity};
 use crate::disk::{Job, Lanes, TorrentDisk};
 use crate::error::Failure;
 use crate::event::{Board, Event};
+use crate::finding::Allowed;
 use crate::handle::{Command, State, TorrentSnapshot};
 use crate::limits::{BATCHES_A_ROUND, DISK_TRIM, FLUSH_EVERY, MEASURE_EVERY, TICK};
 use crate::listen::{Door, Doors};
@@ -63,6 +64,7 @@ pub(super) struct Live {
     /// Leads to every peer, if there is one.
     proxy: Option<Arc<Proxy>>,
     seeker: Option<Seeker>,
+    allowed: Allowed,
     tasks: Tasks,
     shared: Arc<Shared>,
     to_torrent: Sender<FromPeer>,
@@ -203,6 +205,7 @@ impl Live {
         let now = Instant::now();
         let arrivals = Arc::new(AtomicUsize::new(0));
         let seeker = Seeker::new(&start, now);
+        let allowed = Allowed::new(&start);
         let door = Door {
             peer_id: start.peer_id,
             is_private: start.begin.is_private(),
@@ -225,6 +228,7 @@ impl Live {
             web: None,
             proxy: start.proxy,
             seeker,
+            allowed,
             tasks: Tasks::new(),
             jobs: Vec::new(),
             shared: Arc::new(Shared {
@@ -421,11 +425,13 @@ impl Live {
             }
             Note::Web(note) => self.web_note(now, note),
             Note::Named { source, addresses } => {
+                self.found(source, addresses.len());
                 self.tell(now, Input::Candidates { source, addresses });
             }
             Note::Opened(opened) => return self.files_opened(opened),
             Note::Checked(found) => return self.files_checked(now, found?),
-            Note::Looked(peers) => self.looked(now, peers),
+            Note::Looks => self.looks(),
+            Note::Looked(announced) => self.looked(now, announced),
         }
         Ok(())
     }
@@ -519,6 +525,7 @@ impl Live {
                 .as_ref()
                 .map(Discovery::status)
                 .unwrap_or_default(),
+            finding: Some(self.finding()),
             web_seeds: self.web.as_ref().map(WebSeeds::status).unwrap_or_default(),
             external_ip: self.discovery.as_ref().and_then(Discovery::external_ip),
             ways: self.storage.as_ref().map(|storage| storage.ways()),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use shoal_peer::TorrentSnapshot;
 use shoal_swarm::io::{CandidateSource, Progress as MetadataProgress, SourceSnapshot};
 
+use super::sources::Sources;
 use crate::units::{Bytes, Count, PerSecond, Time};
 
 /// Events. Schema: docs/json-events.md.
@@ -75,6 +76,10 @@ pub(super) enum Told<'a> {
     Progress {
         #[serde(flatten)]
         state: Progress,
+    },
+    Sources {
+        #[serde(flatten)]
+        sources: &'a Sources,
     },
     PeerConnected {
         address: String,
@@ -191,8 +196,8 @@ impl Progress {
         }
     }
 
-    /// For a live or plain line, behind the percentage.
-    pub(super) fn line(&self) -> String {
+    /// For a live or plain line, behind the percentage; who is asked for peers when there are none.
+    pub(super) fn line(&self, sources: Option<&Sources>) -> String {
         let (down, up) = (self.download_bytes_per_s, self.upload_bytes_per_s);
         let (peers, seeds) = (Count(self.peers, "peer"), Count(self.seeds, "seed"));
         let up = format!("up {}", PerSecond(up));
@@ -203,8 +208,12 @@ impl Progress {
             || "?".to_owned(),
             |eta| Time(Duration::from_secs(eta)).to_string(),
         );
+        let peers = match sources {
+            Some(sources) if self.peers == 0 => format!("no peer yet: {}", sources.line()),
+            _ => format!("{peers}, {seeds}"),
+        };
         format!(
-            "{} of {}  down {}  {up}  ETA {eta}  {peers}, {seeds}",
+            "{} of {}  down {}  {up}  ETA {eta}  {peers}",
             Bytes(self.bytes_have),
             Bytes(self.bytes_total),
             PerSecond(down)

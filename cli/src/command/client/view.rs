@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use shoal_metainfo::{InfoHash, Torrent};
 use shoal_peer::ports::PortNews;
+use shoal_peer::shoal_dht::Snapshot as Node;
 use shoal_peer::{Event, State, TorrentSnapshot};
 use shoal_storage::{StorageError, Ways};
 use shoal_swarm::io::{Event as SwarmEvent, Progress as MetadataProgress};
 
+use super::sources::{Sources, Teller};
 use super::told::{Progress, Told, asking, name_of};
 use crate::link::Named;
 use crate::render::line::{Line, UNKNOWN};
@@ -57,6 +59,8 @@ pub(super) struct View {
     complaints: HashMap<String, String>,
     /// Our address as the trackers see it.
     external_ip: Option<IpAddr>,
+    /// What was told of the sources of peers.
+    sources: Teller,
     /// How the disk fails, if it does.
     disk_failed: Option<mem::Discriminant<StorageError>>,
 }
@@ -89,6 +93,7 @@ impl View {
             checking: None,
             complaints: HashMap::new(),
             external_ip: None,
+            sources: Teller::default(),
             disk_failed: None,
         }
     }
@@ -174,11 +179,25 @@ impl View {
         ))
     }
 
-    pub(super) fn progress(&mut self, snapshot: &TorrentSnapshot) -> io::Result<()> {
+    pub(super) fn progress(
+        &mut self,
+        snapshot: &TorrentSnapshot,
+        node: Option<&Node>,
+    ) -> io::Result<()> {
+        let sources = Sources::new(snapshot, node);
+        if let Some(sources) = &sources
+            && self.mode == Mode::Json
+            && self.sources.is_news(sources)
+        {
+            json::emit(&Told::Sources { sources })?;
+        }
         if let Some(progress) = &snapshot.swarm.metadata
             && self.mode != Mode::Json
         {
-            self.line.set(progress.bytes, asking(progress));
+            let asked = sources.as_ref().filter(|_| progress.peers == 0);
+            let asked = asked.map_or_else(String::new, |sources| format!("  {}", sources.line()));
+            self.line
+                .set(progress.bytes, format_args!("{}{asked}", asking(progress)));
         }
         if matches!(snapshot.state, State::Metadata | State::Checking { .. }) {
             return Ok(());
@@ -187,7 +206,8 @@ impl View {
         if self.mode == Mode::Json {
             return json::emit(&Told::Progress { state });
         }
-        self.line.set(state.bytes_have, state.line());
+        self.line
+            .set(state.bytes_have, state.line(sources.as_ref()));
         Ok(())
     }
 

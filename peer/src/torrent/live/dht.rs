@@ -15,6 +15,7 @@ use shoal_wire::{Extensions, Message};
 use super::super::Start;
 use super::Live;
 use crate::dht::Dht;
+use crate::finding::{Finding, Seeking};
 use crate::limits::{DHT_AGAIN_MIN, DHT_ANNOUNCE_EVERY};
 use crate::note::Note;
 use crate::ports::Reach;
@@ -28,6 +29,11 @@ pub(super) struct Seeker {
     peers: HashMap<PeerKey, IpAddr>,
     /// `None` while a lookup runs.
     next: Option<Instant>,
+    /// The node knew others when the lookup began.
+    looks: bool,
+    /// Peers that the lookup has named, and nodes that took the announce at its end.
+    found: usize,
+    announced: usize,
     /// The earliest for one that is wanted and not yet due.
     earliest: Instant,
     pause: Duration,
@@ -42,6 +48,9 @@ impl Seeker {
             reach: start.reach.clone(),
             peers: HashMap::new(),
             next: Some(now),
+            looks: false,
+            found: 0,
+            announced: 0,
             earliest: now,
             pause: DHT_AGAIN_MIN,
         })
@@ -49,6 +58,19 @@ impl Seeker {
 
     pub(super) fn timeout(&self) -> Option<Instant> {
         self.next
+    }
+
+    fn seeking(&self) -> Seeking {
+        let found = self.found;
+        match self.next {
+            None if self.looks => Seeking::Looking { found },
+            None => Seeking::Bootstrapping,
+            Some(next) => Seeking::Resting {
+                found,
+                announced: self.announced,
+                next,
+            },
+        }
     }
 }
 
@@ -71,7 +93,7 @@ impl Live {
             return;
         }
         let seed = self.swarm.is_complete();
-        seeker.next = None;
+        (seeker.next, seeker.looks, seeker.found) = (None, false, 0);
         let task = Task::GetPeers {
             info_hash: seeker.info_hash,
             announce: Some(Announce {
@@ -84,30 +106,57 @@ impl Live {
         self.tasks.spawner().until_stop(async move {
             // Before there is anybody to ask, nobody would be found.
             dht.ready().await;
+            // The torrent has ended: then it needs nobody. So below.
+            let _ = notes.push(Note::Looks);
             let news = dht.begin(task).await;
-            let mut found = 0;
+            let mut announced = 0;
             while let Ok(event) = news.recv().await {
-                let Event::Peers {
-                    peers: addresses, ..
-                } = event
-                else {
-                    continue;
-                };
-                found += addresses.len();
-                let source = CandidateSource::Dht;
-                // The torrent has ended: then it needs nobody.
-                let _ = notes.push(Note::Named { source, addresses });
+                match event {
+                    Event::Peers { peers, .. } => {
+                        let (source, addresses) = (CandidateSource::Dht, peers);
+                        let _ = notes.push(Note::Named { source, addresses });
+                    }
+                    Event::Finished { outcome, .. } => announced = outcome.stored,
+                    _ => {}
+                }
             }
-            let _ = notes.push(Note::Looked(found));
+            let _ = notes.push(Note::Looked(announced));
         });
     }
 
+    /// The lookup that was wanted begins.
+    pub(super) fn looks(&mut self) {
+        if let Some(seeker) = &mut self.seeker {
+            seeker.looks = true;
+        }
+    }
+
+    /// Somebody named peers; the lookups count theirs.
+    pub(super) fn found(&mut self, source: CandidateSource, peers: usize) {
+        if let Some(seeker) = &mut self.seeker
+            && source == CandidateSource::Dht
+        {
+            seeker.found += peers;
+        }
+    }
+
+    /// What each source is doing.
+    pub(super) fn finding(&self) -> Finding {
+        let off = Seeking::Off(self.allowed.no_dht);
+        Finding {
+            dht: self.seeker.as_ref().map_or(off, Seeker::seeking),
+            lsd: self.allowed.lsd,
+            pex: self.allowed.pex,
+        }
+    }
+
     /// A lookup is over.
-    pub(super) fn looked(&mut self, now: Instant, peers: usize) {
+    pub(super) fn looked(&mut self, now: Instant, announced: usize) {
         let Some(seeker) = &mut self.seeker else {
             return;
         };
-        let nobody = peers == 0;
+        seeker.announced = announced;
+        let nobody = seeker.found == 0;
         seeker.earliest = now + seeker.pause;
         seeker.pause = match nobody {
             true => (seeker.pause * 2).min(DHT_ANNOUNCE_EVERY),

@@ -159,6 +159,7 @@ impl Live {
         self.tell(now, live);
         if torrent.info.private {
             self.seeker = None;
+            self.allowed.is_private();
         }
         self.web = quest
             .config
