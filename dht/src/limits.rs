@@ -129,9 +129,19 @@ pub const REFRESH_EVERY: Duration = Duration::from_secs(15 * 60);
 /// table are each asked within their 15 minutes.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// How soon an empty table is filled again, and the most that it grows to. Ours.
-pub const BOOTSTRAP_AGAIN: (Duration, Duration) =
-    (Duration::from_secs(5), Duration::from_secs(300));
+/// A table with fewer nodes is filled again. Ours: two buckets; a table of one never divided, so
+/// that nothing else is looked for in it.
+pub const TABLE_POOR: usize = 2 * K;
+
+/// How soon a poor table is filled again; twice as late each time. Ours.
+pub const BOOTSTRAP_AGAIN: Duration = Duration::from_secs(5);
+
+/// The most that grows to while the table is empty. Ours.
+pub const BOOTSTRAP_AGAIN_MAX: Duration = Duration::from_secs(300);
+
+/// The most that grows to while there are nodes. Ours: a bucket is refreshed as often, and there
+/// may be no more than these.
+pub const REFILL_AGAIN_MAX: Duration = REFRESH_EVERY;
 
 /// Addresses to start from that are remembered. Ours.
 pub const ROUTERS_MAX: usize = 32;

@@ -23,8 +23,8 @@ pub(crate) struct Lookup {
     family: Family,
     own: NodeId,
     candidates: BTreeMap<(Distance, SocketAddr), Candidate>,
-    /// Addresses to begin with whose names are not known, and when they were asked.
-    starters: BTreeMap<SocketAddr, Option<Instant>>,
+    /// Addresses to begin with whose names are not known; those that answered are none any more.
+    starters: BTreeMap<SocketAddr, State>,
     namers: BTreeMap<Subnet, Namer>,
     queries: usize,
     answers: usize,
@@ -112,8 +112,11 @@ impl Lookup {
         let addresses = addresses
             .into_iter()
             .filter(|&address| Family::of(address) == family);
-        self.starters
-            .extend(addresses.take(ROUTERS_MAX).map(|address| (address, None)));
+        self.starters.extend(
+            addresses
+                .take(ROUTERS_MAX)
+                .map(|address| (address, State::New)),
+        );
     }
 
     /// Whom to ask next; to be called until it gives nobody. Does not count as asked before
@@ -126,7 +129,8 @@ impl Lookup {
             .candidates
             .values()
             .filter(|candidate| candidate.state == State::Slow);
-        let starting = self.starters.values().flatten().count();
+        let asked = |state: &&State| matches!(state, State::Asked(_));
+        let starting = self.starters.values().filter(asked).count();
         let out = fresh + slow.count();
         if out >= LOOKUP_IN_FLIGHT_MAX || self.queries >= LOOKUP_QUERIES_MAX {
             return None;
@@ -147,7 +151,7 @@ impl Lookup {
     pub(crate) fn asked(&mut self, now: Instant, step: &Step) {
         self.queries += 1;
         match step.id {
-            None => drop(self.starters.insert(step.to, Some(now))),
+            None => drop(self.starters.insert(step.to, State::Asked(now))),
             Some(id) => {
                 if let Some(candidate) = self.find(&id, step.to) {
                     candidate.state = State::Asked(now);
@@ -227,8 +231,7 @@ impl Lookup {
     /// Nobody is left to ask or to wait for.
     pub(crate) fn is_done(&mut self, now: Instant, slow_after: Duration) -> bool {
         self.slow_down(now, slow_after);
-        let hopes = |asked: &Option<Instant>| asked.is_none_or(|at| now < at + slow_after);
-        let starting = self.starters.values().any(hopes);
+        let starting = self.starters.values().any(|state| *state != State::Slow);
         if self.queries >= LOOKUP_QUERIES_MAX {
             return !self.waits();
         }
@@ -237,15 +240,13 @@ impl Lookup {
 
     /// When a query becomes slow.
     pub(crate) fn timeout(&self, slow_after: Duration) -> Option<Instant> {
-        let asked = self
-            .candidates
-            .values()
-            .filter_map(|candidate| match candidate.state {
-                State::Asked(since) => Some(since + slow_after),
-                _ => None,
-            });
-        let starting = self.starters.values().flatten().map(|&at| at + slow_after);
-        asked.chain(starting).min()
+        let candidates = self.candidates.values().map(|candidate| candidate.state);
+        let asked = candidates.chain(self.starters.values().copied());
+        let slow = asked.filter_map(|state| match state {
+            State::Asked(since) => Some(since + slow_after),
+            _ => None,
+        });
+        slow.min()
     }
 
     /// The K closest that count, and those closer ones that answered and do not; closest first.
@@ -340,18 +341,20 @@ impl Lookup {
 
     fn starter(&self, starting: usize) -> Option<SocketAddr> {
         let mut starters = self.starters.iter();
-        let waiting = starters.find(|(_, asked)| asked.is_none());
+        let waiting = starters.find(|(_, state)| **state == State::New);
         waiting
             .filter(|_| starting < 2 * ALPHA)
             .map(|(address, _)| *address)
     }
 
     fn slow_down(&mut self, now: Instant, slow_after: Duration) {
-        for candidate in self.candidates.values_mut() {
-            if let State::Asked(since) = candidate.state
+        let candidates = self.candidates.values_mut();
+        let states = candidates.map(|candidate| &mut candidate.state);
+        for state in states.chain(self.starters.values_mut()) {
+            if let State::Asked(since) = *state
                 && now >= since + slow_after
             {
-                candidate.state = State::Slow;
+                *state = State::Slow;
             }
         }
     }

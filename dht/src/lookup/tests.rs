@@ -261,3 +261,17 @@ fn liars_without_end_end_a_lookup_nevertheless() {
     }
     assert!(asked <= LOOKUP_QUERIES_MAX, "{asked}");
 }
+
+#[test]
+fn silent_starter_becomes_slow_and_wakes_nobody_any_more() {
+    let mut world = World::new();
+    let (starter, node) = (world.node(), world.node());
+    world.lookup.start_at([starter.address]);
+    world.lookup.start_from([node]);
+    assert_eq!(world.steps(), [starter.address, node.address]);
+    world.now += SLOW;
+    assert_eq!(world.lookup.timeout(SLOW), Some(world.now));
+    assert_eq!(world.steps(), [node.address], "it is asked once more");
+    let later = world.lookup.timeout(SLOW);
+    assert!(later.is_some_and(|at| at > world.now), "{later:?}");
+}

@@ -156,9 +156,12 @@ impl Node {
             }
         }
         if is_search && let Some(side) = self.side_mut(family) {
+            let is_first = side.search == Search::Running;
             side.search_is_over(now);
             let nodes = side.table.len();
-            self.event(Event::Bootstrapped { family, nodes });
+            if is_first {
+                self.event(Event::Bootstrapped { family, nodes });
+            }
         }
     }
 
@@ -344,7 +347,7 @@ impl Node {
         }
     }
 
-    /// Begins to look for nodes where there are none.
+    /// Begins to look for nodes where there are none, or few.
     pub(super) fn bootstrap(&mut self, now: Instant) {
         for family in Family::BOTH {
             let routers = self.routers.iter().copied();
@@ -352,21 +355,20 @@ impl Node {
             let Some(side) = self.side_mut(family) else {
                 continue;
             };
-            let nothing = routers.is_empty() && side.known.is_empty();
+            let nothing = routers.is_empty() && side.known.is_empty() && side.table.len() == 0;
             if side.wants_search(now) && !nothing {
                 self.search(now, family, routers);
             }
         }
     }
 
-    /// Looks for the nodes closest to ourselves, and fills the table on the way. BEP 5.
+    /// Looks for the nodes closest to ourselves, or some far ones, and fills the table on the way. BEP 5.
     pub(super) fn search(&mut self, now: Instant, family: Family, routers: Vec<SocketAddr>) {
         let dual = self.sides.len() == 2;
-        let Some(side) = self.side_mut(family) else {
+        let Some(side) = self.sides.iter_mut().find(|side| side.family == family) else {
             return;
         };
-        side.search = Search::Running;
-        let (target, mut known) = (side.table.own(), side.known.clone());
+        let (target, mut known) = (side.search_begins(&mut self.rng), side.known.clone());
         // When all seem dead, it may have been our own line.
         known.extend(side.table.all());
         let key = self.start_own(now, family, Task::FindNode { target });

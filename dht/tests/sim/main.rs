@@ -10,3 +10,4 @@ mod lookups;
 mod storage;
 mod sybil;
 mod world;
+mod young;

@@ -77,7 +77,31 @@ impl World {
         }
     }
 
+    /// So many honest nodes at the same moment, each told of the first alone.
+    pub(crate) fn begin_at_once(&mut self, count: usize) {
+        for _ in 0..count {
+            self.join_knowing(Vec::new());
+        }
+        let (now, first) = (self.queue.now(), self.hosts[0].address);
+        for host in 1..count {
+            if let Who::Honest(node) = &mut self.hosts[host].who {
+                let addresses = vec![first];
+                node.handle(now, Input::Bootstrap { addresses });
+            }
+            self.carry_out(host);
+        }
+    }
+
     fn join(&mut self) {
+        let known: Vec<usize> = (0..3.min(self.hosts.len()))
+            .map(|_| self.rng.index(self.hosts.len()))
+            .collect();
+        let known = known.into_iter().filter_map(|host| self.contact(host));
+        let known = known.collect();
+        self.join_knowing(known);
+    }
+
+    fn join_knowing(&mut self, nodes: Vec<Contact>) {
         let address = loop {
             let bits = u32::try_from(self.rng.below(0xdf00_0000 - 0x0b00_0000)).unwrap();
             let ip = Ipv4Addr::from_bits(0x0b00_0000 + bits);
@@ -90,13 +114,6 @@ impl World {
         let mut seed = [0; 32];
         self.rng.fill(&mut seed);
         let mut ids = fastrand::Rng::with_seed(self.rng.below(u64::MAX));
-        let known: Vec<usize> = (0..3.min(self.hosts.len()))
-            .map(|_| self.rng.index(self.hosts.len()))
-            .collect();
-        let nodes = known
-            .into_iter()
-            .filter_map(|host| self.contact(host))
-            .collect();
         let config = Config {
             v4: true,
             saved: Saved {

@@ -24,9 +24,11 @@ const LEECHER: Host = Host(4);
 /// Nodes of ours and of libtorrent; aria2's and the clients make them 20 and more.
 const OF_OURS: usize = 9;
 const OF_LIBTORRENT: usize = 7;
-/// Whom a node must know before anybody is looked for. All begin at once, so that the first search
-/// finds few; a lookup asks its way through the others.
-const KNOWN_MIN: usize = 3;
+/// Whom a node of ours must know before anybody is looked for, of 18 and more. All begin at once, so
+/// that the first search finds few, and tables are filled again soon.
+const KNOWN_MIN: usize = 10;
+/// The same of libtorrent's.
+const KNOWN_MIN_OF_LIBTORRENT: usize = 3;
 /// Far above what a DHT needs to form, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -89,7 +91,9 @@ impl Nodes {
         let until = Instant::now() + PATIENCE;
         loop {
             let known = self.known();
-            if known.iter().all(|&known| known >= KNOWN_MIN) {
+            let (theirs, ours) = known.split_last().expect("libtorrent's are the last");
+            let is_enough = |&known: &usize| known >= KNOWN_MIN;
+            if ours.iter().all(is_enough) && *theirs >= KNOWN_MIN_OF_LIBTORRENT {
                 println!(
                     "nodes that each node knows (the last: of libtorrent's the least): {known:?}"
                 );
