@@ -175,6 +175,13 @@ pub enum Input {
         /// The numbers of the blocks in it; others than the piece has are passed over.
         blocks: Vec<usize>,
     },
+    /// Only these pieces are wanted, as if there were no others; what is here of others is served
+    /// all the same. To be told once, before [`Self::Resumed`] and before anyone is connected; of a
+    /// [`Source::Metadata`], before [`Self::Live`].
+    Only {
+        /// Which.
+        pieces: Bitfield,
+    },
     /// The exact bytes of `info`, to be served to whoever asks (BEP 9). To be told before anyone is
     /// connected; not of a [`Source::Metadata`], which gets them itself.
     Info {
@@ -332,7 +339,8 @@ pub enum Event {
     },
     /// Metadata came whole and was wrong; whoever lied is found out, if not at once.
     MetadataFailed,
-    /// Every piece is ours; once more after [`Input::PiecesGone`].
+    /// Every piece that is wanted is ours; once more after [`Input::PiecesGone`]. See
+    /// [`is_whole`](crate::Swarm::is_whole).
     Complete,
 }
 
@@ -347,6 +355,12 @@ pub struct Snapshot {
     pub bytes_total: u64,
     /// Bytes in pieces we have.
     pub bytes_have: u64,
+    /// Pieces that are wanted, ours or not.
+    pub pieces_wanted: u32,
+    /// Bytes in them.
+    pub bytes_wanted: u64,
+    /// Bytes in those of them that we have not.
+    pub bytes_left: u64,
     /// Payload received since the start, wasted included.
     pub downloaded: u64,
     /// Payload sent since the start.

@@ -8,12 +8,14 @@
 //!    ▲                 │ nothing asked, nothing here │ bad, unknown
 //!    └─────────────────┴─────────────────────────────┘
 //! ```
+//! A piece that nobody chose is `Unwanted` in place of `Missing`.
 
 mod dealt;
 mod invariants;
 mod losses;
 mod order;
 mod state;
+mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -48,6 +50,10 @@ pub struct Picker {
     geometry: Geometry,
     pieces: Vec<Piece>,
     have: Bitfield,
+    /// The pieces that were chosen; `None`: all.
+    wanted: Option<Bitfield>,
+    /// Exactly the pieces that are ours or [`Piece::Unwanted`].
+    settled: Bitfield,
     /// Exactly the pieces that are [`Piece::Missing`], as bits.
     missing: Bitfield,
     /// The same, rarest first.
@@ -90,7 +96,9 @@ impl Picker {
             pieces,
             order: Order::new(absent, geometry.pieces(), &mut rng),
             geometry,
+            settled: have.clone(),
             have,
+            wanted: None,
             missing,
             seeds: 0,
             partial: Vec::new(),
@@ -399,6 +407,7 @@ impl Picker {
         assert!(self.is_verifying(piece), "a verdict nobody asked for");
         self.pieces[piece.index()] = Piece::Have;
         self.have.insert(piece);
+        self.settled.insert(piece);
         self.parole.remove(&piece);
     }
 

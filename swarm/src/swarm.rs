@@ -53,6 +53,8 @@ pub struct Swarm {
     /// Peers that wait for pieces of it.
     metadata_owed: BTreeSet<PeerKey>,
     picker: Picker,
+    /// Of a magnet, until it is live: the pieces that were chosen.
+    chosen: Option<Bitfield>,
     /// What we last told a newcomer that we have: one copy for all who came since it changed.
     told_have: Bytes,
     /// While we are a seed: what to suggest.
@@ -111,6 +113,7 @@ impl Swarm {
             info: None,
             metadata_owed: BTreeSet::new(),
             picker: Picker::new(geometry, have, rng.u64(..)),
+            chosen: None,
             told_have: Bytes::new(),
             blame: Blame::default(),
             choker: Choker::new(config.unchoke_slots, rng.u64(..), now),
@@ -170,6 +173,7 @@ impl Swarm {
                 blocks,
             } => self.verified(now, piece, verdict, blocks),
             Input::Resumed { piece, blocks } => self.resumed(piece, &blocks),
+            Input::Only { pieces } => self.choose(pieces),
             Input::Info { bytes } => self.info = Some(bytes),
             Input::Live {
                 geometry,
@@ -232,9 +236,16 @@ impl Swarm {
         self.picker.have()
     }
 
-    /// Whether every piece is verified.
+    /// Whether every piece that is wanted is verified.
     #[must_use]
     pub fn is_complete(&self) -> bool {
+        self.picker.settled().is_full()
+    }
+
+    /// Whether every piece of the torrent is verified. Who is complete and not whole is a partial
+    /// seed, BEP 21.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         self.have().is_full()
     }
 
@@ -314,6 +325,14 @@ impl Swarm {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.last_sent_at = now;
             self.outputs.push_back(Output::Send { peer, message });
+        }
+    }
+
+    /// Only these pieces are wanted.
+    fn choose(&mut self, pieces: Bitfield) {
+        match self.is_live() {
+            true => self.picker.choose(pieces),
+            false => self.chosen = Some(pieces),
         }
     }
 

@@ -9,7 +9,7 @@ use shoal_metainfo::{InfoHash, PeerId};
 
 use crate::limits;
 
-/// Why an announce is made, other than that it is time. Source: BEP 3 "event".
+/// Why an announce is made, other than that it is time. Source: BEP 3 "event", BEP 21.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnnounceEvent {
     /// The first announce of this run.
@@ -18,16 +18,19 @@ pub enum AnnounceEvent {
     Completed,
     /// The last announce of this run.
     Stopped,
+    /// It is time, and the peer is a partial seed: not whole, and downloads nothing. Source: BEP 21.
+    Paused,
 }
 
 impl AnnounceEvent {
-    /// BEP 3's word for it.
+    /// BEP 3's word for it, or BEP 21's.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Completed => "completed",
             Self::Stopped => "stopped",
+            Self::Paused => "paused",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker", BEP 31.
+//! When and to whom one torrent announces. BEP 3 "trackers", BEP 12 "multitracker", BEP 21, 31.
 //!
 //! Walks the tiers in order until a tracker answers, promotes that one within its tier, keeps its
 //! intervals, backs off from those that fail, or comes again when they say. One that is silent
@@ -32,6 +32,8 @@ pub struct TrackerKey(pub usize);
 pub enum Input<'i> {
     /// The download became whole: told once, to the tracker that answers first.
     Completed,
+    /// Whether we are a partial seed from now on: regular announces say so. BEP 21.
+    Paused(bool),
     /// More peers would be welcome, as soon as the tracker's `min interval` lets us ask.
     WantPeers,
     /// [`Announcer::timeout`] has come.
@@ -146,6 +148,8 @@ pub struct Announcer {
     current: Option<usize>,
     /// `completed` is still to be told.
     completed: bool,
+    /// We are a partial seed.
+    paused: bool,
     /// Peers are wanted before the interval is over.
     wanted: bool,
     /// Trackers that this walk has passed: a prefix of `order` as it was when the walk began.
@@ -185,6 +189,7 @@ impl Announcer {
             asks: Vec::new(),
             current: None,
             completed: false,
+            paused: false,
             wanted: false,
             asked: Vec::new(),
             outputs: VecDeque::new(),
@@ -200,7 +205,11 @@ impl Announcer {
             return;
         }
         match input {
-            Input::Completed => self.completed = true,
+            Input::Completed => {
+                self.completed = true;
+                self.paused = false;
+            }
+            Input::Paused(paused) => self.paused = paused,
             Input::WantPeers => self.wanted = true,
             Input::Timeout => {}
             Input::Answered { tracker, response } => self.answered(now, tracker.0, response),
@@ -319,7 +328,8 @@ impl Announcer {
         };
     }
 
-    /// An event may pass a tracker's min interval, but not the back-off of one that failed.
+    /// News may pass a tracker's min interval, but not the back-off of one that failed. That we are
+    /// a partial seed is none.
     fn may_ask(&self, index: usize, event: Option<AnnounceEvent>, now: Instant) -> bool {
         let tracker = &self.trackers[index];
         if self.asks.iter().any(|ask| ask.tracker == index) {
@@ -328,7 +338,8 @@ impl Announcer {
         let Some(not_before) = tracker.not_before else {
             return false;
         };
-        now >= not_before || (tracker.working && event.is_some())
+        let is_news = event.is_some_and(|event| event != AnnounceEvent::Paused);
+        now >= not_before || (tracker.working && is_news)
     }
 
     fn event(&self, index: usize) -> Option<AnnounceEvent> {
@@ -336,6 +347,8 @@ impl Announcer {
             Some(AnnounceEvent::Started)
         } else if self.completed {
             Some(AnnounceEvent::Completed)
+        } else if self.paused {
+            Some(AnnounceEvent::Paused)
         } else {
             None
         }
@@ -485,7 +498,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     use super::*;
-    use AnnounceEvent::{Completed, Started, Stopped};
+    use AnnounceEvent::{Completed, Paused, Started, Stopped};
 
     fn tiers(tiers: &[&[&str]]) -> Vec<Vec<String>> {
         tiers
@@ -630,6 +643,24 @@ mod tests {
         world.input(Input::Completed);
         world.answer("a", Some(Completed), &response(900, Some(600)));
         assert_eq!(world.sleep(), 900);
+        world.answer("a", None, &response(900, None));
+    }
+
+    #[test]
+    fn partial_seed_says_paused_in_its_regular_announces() {
+        let mut world = World::new(&[&["a"]]);
+        world.input(Input::Paused(true));
+        world.answer("a", Some(Started), &response(900, Some(600)));
+        assert_eq!(world.sleep(), 900);
+        world.answer("a", Some(Paused), &response(900, Some(600)));
+        // It is no news: the min interval holds.
+        world.input(Input::WantPeers);
+        assert_eq!(world.announce(), None);
+        assert_eq!(world.sleep(), 600);
+        world.answer("a", Some(Paused), &response(900, None));
+        world.input(Input::Completed);
+        world.answer("a", Some(Completed), &response(900, None));
+        world.sleep();
         world.answer("a", None, &response(900, None));
     }
 

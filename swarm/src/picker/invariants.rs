@@ -46,6 +46,13 @@ impl Picker {
                 self.have.has(piece),
                 "have {piece}"
             );
+            let is_unwanted = matches!(state, Piece::Unwanted);
+            assert!(!is_unwanted || !self.is_chosen(piece), "choice of {piece}");
+            assert_eq!(
+                is_unwanted || self.have.has(piece),
+                self.settled.has(piece),
+                "settled bit of {piece}"
+            );
             let listed = self.in_flight.iter().filter(|&&other| other == piece);
             let partial = self.partial.iter().filter(|&&other| other == piece);
             let Piece::InFlight(inner) = state else {

@@ -6,6 +6,8 @@ use crate::limits::ENDGAME_DUPLICATES_MAX;
 /// One piece is in one of these states.
 #[derive(Debug)]
 pub(super) enum Piece {
+    /// Not chosen, and not ours.
+    Unwanted,
     Missing,
     InFlight(Box<InFlight>),
     Verifying,

@@ -29,7 +29,7 @@ impl Swarm {
             assert_eq!(availability, holders.count(), "availability of {piece}");
         }
         for (key, peer) in &self.peers {
-            let wanted = peer.holdings.count_outside(self.have());
+            let wanted = peer.holdings.count_outside(self.picker.settled());
             assert_eq!(peer.wanted, wanted, "wanted of {key:?}");
             assert_eq!(peer.we_are_interested, wanted > 0, "interest in {key:?}");
             let in_line = self.to_serve.iter().filter(|other| *other == key).count();

@@ -44,7 +44,7 @@ impl Swarm {
         }
         peer.holdings.remove(piece);
         picker.peer_lost(piece);
-        peer.wanted -= u32::from(!picker.have().has(piece));
+        peer.wanted -= u32::from(picker.lacks(piece));
         peer.allowed_by_it.retain(|&other| other != piece);
         peer.suggested_by_it.retain(|&other| other != piece);
         self.take_back_requests(now, key, piece);
@@ -83,7 +83,10 @@ impl Swarm {
         for key in self.peers.keys().copied().collect::<Vec<_>>() {
             self.tell_gone(now, key, &gone);
         }
-        if was_complete && !gone.is_empty() {
+        if !gone.is_empty() {
+            self.spread = None;
+        }
+        if was_complete && !self.is_complete() {
             self.wants_again(now);
         }
         self.slots_changed = true;
@@ -93,16 +96,19 @@ impl Swarm {
     /// One peer learns that these are gone. One that does not take `lt_donthave` is told with each
     /// request that it makes in vain.
     fn tell_gone(&mut self, now: Instant, key: PeerKey, gone: &Bitfield) {
-        let peer = self.peer(key);
+        let Self { peers, picker, .. } = self;
+        let peer = peers.get_mut(&key).expect("a key of this very list");
         let dropped = peer.uploads.clear(|block| !gone.has(block.piece()));
         peer.note_hunger(now);
         peer.allowed_by_us.retain(|&piece| !gone.has(piece));
         peer.suggested_by_us.retain(|&piece| !gone.has(piece));
         let fast = peer.fast;
-        peer.wanted += match &peer.holdings {
-            Holdings::All => gone.count(),
-            Holdings::Some(bits) => gone.count() - Holdings::new(gone.clone()).count_outside(bits),
-        };
+        let wanted_again = gone
+            .ones()
+            .filter_map(|index| picker.geometry().piece(index));
+        let wanted_again = wanted_again.filter(|&piece| picker.lacks(piece));
+        let theirs = wanted_again.filter(|&piece| peer.holdings.has(piece));
+        peer.wanted += u32::try_from(theirs.count()).expect("no more than pieces");
         for index in gone.ones() {
             self.send_extension(now, key, LT_DONTHAVE, donthave::encode(index));
         }
@@ -112,9 +118,8 @@ impl Swarm {
         self.update_interest(now, key);
     }
 
-    /// We had everything and no longer have.
+    /// We had all that is wanted and no longer have.
     fn wants_again(&mut self, now: Instant) {
-        self.spread = None;
         self.candidates.seeds_are_wanted(now);
         self.want_peers_at = now;
         self.tell_upload_only(now, false);

@@ -164,7 +164,7 @@ impl Swarm {
             return self.charge(now, key);
         }
         self.picker.peer_gained(piece);
-        if !self.picker.have().has(piece) {
+        if self.picker.lacks(piece) {
             self.peer(key).wanted += 1;
             self.update_interest(now, key);
         }
@@ -200,7 +200,7 @@ impl Swarm {
         let pieces = self.picker.geometry().pieces();
         let before = self.peer(key).holdings.count(pieces);
         let gained = holdings.count(pieces).saturating_sub(before);
-        let wanted = holdings.count_outside(self.picker.have());
+        let wanted = holdings.count_outside(self.picker.settled());
         self.picker.peer_came(&holdings);
         let peer = self.peer(key);
         let old = std::mem::replace(&mut peer.holdings, holdings);
@@ -241,7 +241,7 @@ impl Swarm {
         key: PeerKey,
         piece: PieceIndex,
     ) -> Result<(), PeerMisbehaved> {
-        let wanted = !self.picker.have().has(piece);
+        let wanted = self.picker.lacks(piece);
         let allowed = &mut self.peer(key).allowed_by_it;
         if wanted && allowed.len() < ALLOWED_FAST_KEPT && !allowed.contains(&piece) {
             allowed.push(piece);

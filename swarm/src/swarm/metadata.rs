@@ -338,6 +338,9 @@ impl Swarm {
             have.ones().collect()
         };
         self.picker = Picker::new(geometry, have, self.rng.u64(..));
+        if let Some(pieces) = self.chosen.take() {
+            self.picker.choose(pieces);
+        }
         for (piece, blocks) in resumed {
             self.resumed(piece, &blocks);
         }
@@ -359,6 +362,9 @@ impl Swarm {
                 .map(|peer| std::mem::take(&mut peer.early));
             let messages = early.map(|early| early.into_messages()).unwrap_or_default();
             self.said_before(now, key, messages);
+        }
+        if self.is_complete() {
+            self.tell_upload_only(now, true);
         }
         self.slots_changed = true;
         self.blocks_freed = true;

@@ -81,7 +81,7 @@ impl Swarm {
     /// As a seed, tells an unchoked peer which pieces to ask for: some that nobody has.
     fn suggest(&mut self, now: Instant, key: PeerKey) {
         let geometry = *self.picker.geometry();
-        if !self.is_complete() {
+        if !self.is_whole() {
             return;
         }
         let Some(peer) = self.peers.get(&key) else {

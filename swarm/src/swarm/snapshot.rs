@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use shoal_metainfo::Bitfield;
+
 use super::Swarm;
 use super::metadata::Phase;
 use crate::io::{
@@ -16,8 +18,10 @@ impl Swarm {
         let geometry = self.picker.geometry();
         let have = self.have();
         let download_bytes_per_s = self.download_rate.per_second(now);
-        let bytes_have = self.bytes_have();
-        let left = geometry.total() - bytes_have;
+        let bytes_have = self.bytes_in(have);
+        let settled = self.picker.settled();
+        let left = geometry.total() - self.bytes_in(settled);
+        let wanted = self.picker.wanted();
         let eta = (left > 0 && download_bytes_per_s > 0)
             .then(|| Duration::from_secs(left.div_ceil(download_bytes_per_s)));
         let (pieces, bytes_total) = match self.is_live() {
@@ -29,6 +33,9 @@ impl Swarm {
             pieces_have: have.count(),
             bytes_total,
             bytes_have,
+            pieces_wanted: wanted.map_or(pieces, Bitfield::count),
+            bytes_wanted: wanted.map_or(bytes_total, |wanted| self.bytes_in(wanted)),
+            bytes_left: if self.is_live() { left } else { 0 },
             downloaded: self.downloaded,
             uploaded: self.uploaded,
             wasted: self.wasted,
@@ -76,13 +83,13 @@ impl Swarm {
     }
 
     /// Every piece is of full length but perhaps the last.
-    fn bytes_have(&self) -> u64 {
+    fn bytes_in(&self, pieces: &Bitfield) -> u64 {
         let geometry = self.picker.geometry();
         let full = u64::from(geometry.full_piece_length());
         let last = geometry.all_pieces().next_back();
-        let short = last.filter(|&last| self.have().has(last));
+        let short = last.filter(|&last| pieces.has(last));
         let missing = short.map_or(0, |last| full - u64::from(geometry.piece_length(last)));
-        u64::from(self.have().count()) * full - missing
+        u64::from(pieces.count()) * full - missing
     }
 
     fn peer_snapshot(&self, key: PeerKey, peer: &Peer, now: Instant) -> PeerSnapshot {

@@ -8,6 +8,7 @@ mod misbehaviour;
 mod operations;
 mod rules;
 mod scarce;
+mod selected;
 mod transfers;
 mod web;
 

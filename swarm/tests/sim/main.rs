@@ -13,6 +13,7 @@
 //! | S5 | nothing is served that we lack, or that was not asked for, or to a choked peer |
 //! | S6 | no honest peer is banned |
 //! | M1 | metadata that is taken for true is true |
+//! | W1 | nothing is asked for that was not chosen |
 //! | L1 | once nothing breaks any more, everybody is complete in time |
 //! | D1 | the same seed is the same run |
 //! | F1 | every kind of fault struck |
@@ -43,3 +44,4 @@ mod hostile;
 mod magnets;
 mod operations;
 mod poison;
+mod selected;

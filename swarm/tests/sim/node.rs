@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use shoal_metainfo::{Bitfield, InfoHash, PeerId, PieceIndex};
 use shoal_simulation::{End, HostId, Rng};
+use shoal_swarm::holdings::Holdings;
 use shoal_swarm::{Config, Input, PeerKey, Source, Swarm};
 use shoal_wire::{Extensions, Handshake};
 
@@ -161,15 +162,24 @@ impl Node {
         };
         let seed = rng.below(u64::MAX);
         if self.plan.magnet {
-            self.brain = Some(Swarm::new(config, Source::Metadata, seed, now));
+            let mut brain = Swarm::new(config, Source::Metadata, seed, now);
+            self.choose(&mut brain, now);
+            self.brain = Some(brain);
             return;
         }
         let mut brain = Swarm::new(config, source, seed, now);
+        self.choose(&mut brain, now);
         if !content.info.is_empty() {
             let bytes = content.info.clone();
             brain.handle(now, Input::Info { bytes });
         }
         self.brain = Some(brain);
+    }
+
+    fn choose(&self, brain: &mut Swarm, now: Instant) {
+        if let Some(pieces) = self.plan.wanted.clone() {
+            brain.handle(now, Input::Only { pieces });
+        }
     }
 
     pub(crate) fn crash(&mut self, now: Instant) {
@@ -216,7 +226,10 @@ impl Node {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.have.is_full()
+        match &self.plan.wanted {
+            None => self.have.is_full(),
+            Some(wanted) => Holdings::new(wanted.clone()).count_outside(&self.have) == 0,
+        }
     }
 
     pub(crate) fn has(&self, piece: PieceIndex) -> bool {

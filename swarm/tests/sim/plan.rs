@@ -35,6 +35,8 @@ pub(crate) struct NodePlan {
     pub(crate) role: Role,
     pub(crate) line: HostConfig,
     pub(crate) have: Bitfield,
+    /// The pieces that its person chose; `None`: all.
+    pub(crate) wanted: Option<Bitfield>,
     pub(crate) joins_at: Duration,
     /// Nobody can dial it.
     pub(crate) firewalled: bool,
@@ -97,6 +99,7 @@ impl Plan {
                 download_bytes_per_s: Some(10 * upload_bytes_per_s),
             },
             have: Bitfield::all(self.pieces()),
+            wanted: None,
             joins_at: Duration::ZERO,
             firewalled: false,
             introduced_by: None,

@@ -21,6 +21,7 @@ pub(crate) enum Scenario {
     Magnets = 5,
     Liars = 6,
     Gossip = 7,
+    Selected = 8,
 }
 
 /// Seeds of churn in the normal test run.

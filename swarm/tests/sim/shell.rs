@@ -153,7 +153,7 @@ impl World {
             }
             Event::MetadataFailed => node.record.metadata_failed += 1,
             Event::Complete => {
-                assert!(node.have.is_full(), "complete without all pieces");
+                assert!(node.is_complete(), "complete without all pieces");
                 node.record.complete_at = Some(self.net.now());
                 self.look = true;
                 self.say(|| format!("node {number} is complete"));
@@ -306,6 +306,8 @@ impl World {
     fn send(&mut self, number: usize, peer: PeerKey, mut message: Message) {
         let elapsed = self.net.elapsed();
         let node = &mut self.nodes[number];
+        let wanted = node.plan.wanted.as_ref();
+        let wants = |piece| wanted.is_none_or(|wanted| wanted.ones().any(|one| one == piece));
         let Some(link) = node.links.get_mut(&peer) else {
             panic!("speaks to a peer that is gone");
         };
@@ -316,6 +318,7 @@ impl World {
                 let quiet = self.quiet.filter(|(quiet, ..)| *quiet == number);
                 let quiet = quiet.is_some_and(|(_, from, to)| (from..to).contains(&elapsed));
                 assert!(!quiet, "node {number} asks for blocks while its disk fails");
+                assert!(wants(block.index), "W1: node {number} asks for {block:?}");
                 self.net.trace().note(&(number, peer.0, block));
             }
             Message::Choke | Message::Unchoke => node.record.choke_changes += 1,

@@ -209,9 +209,10 @@ fn decode_event(event: u32) -> Result<Option<AnnounceEvent>, RequestError> {
     }
 }
 
+/// BEP 15 has no number for `paused`, and trackers refuse announces with others than its own.
 fn encode_event(event: Option<AnnounceEvent>) -> u32 {
     match event {
-        None => 0,
+        None | Some(AnnounceEvent::Paused) => 0,
         Some(AnnounceEvent::Completed) => 1,
         Some(AnnounceEvent::Started) => 2,
         Some(AnnounceEvent::Stopped) => 3,
