@@ -11,7 +11,7 @@
 //! | [`torrent`], [`info`], [`error`], [`flaw`] | 3, 12 tiers, 19 web seeds, 27, 47 attributes |
 //! | [`path`], [`collisions`], [`text`] | what names become that no BEP tames |
 //! | [`piece`], [`bitfield`], [`id`], [`compact`] | 3, 20; 7 and 23 compact peers |
-//! | [`magnet`], [`web_seed`] | 9; 17 and 19 |
+//! | [`magnet`], [`web_seed`], [`choice`] | 9; 17 and 19; 53 |
 //! | [`create`] | making a .torrent; the only part that reads files |
 //! | [`ahead`] | what of files the system shall have in memory, for who hashes them |
 //!
@@ -38,6 +38,7 @@
 
 pub mod ahead;
 pub mod bitfield;
+pub mod choice;
 pub mod collisions;
 pub mod compact;
 pub mod create;
@@ -56,6 +57,7 @@ pub mod torrent;
 pub mod web_seed;
 
 pub use bitfield::{Bitfield, BitfieldError};
+pub use choice::{Choice, ChoiceError, Chosen, NoneChosen};
 pub use error::{Place, TorrentError};
 pub use flaw::Flaw;
 pub use id::{InfoHash, PeerId};

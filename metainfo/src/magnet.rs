@@ -298,16 +298,25 @@ fn from_base32(digits: &str) -> Option<InfoHash> {
 
 /// `0,2,6-8` as ranges that ascend and do not touch; what makes no sense is left out.
 fn selection(list: &[u8]) -> Vec<RangeInclusive<u32>> {
+    let items = str::from_utf8(list).unwrap_or_default().split(',');
+    apart(items.filter_map(range).collect())
+}
+
+/// The same of a person who can say it again: `None` when some of it makes no sense.
+pub(crate) fn read_ranges(list: &str) -> Option<Vec<RangeInclusive<u32>>> {
+    let items = list.split(',').map(|item| range(item.trim()));
+    items.collect::<Option<Vec<_>>>().map(apart)
+}
+
+fn range(item: &str) -> Option<(u32, u32)> {
     let last = u32::try_from(FILES_MAX).map_or(u32::MAX, |files| files - 1);
     let number = |text: &str| text.parse().ok().filter(|&number: &u32| number <= last);
-    let items = str::from_utf8(list).unwrap_or_default().split(',');
-    let mut ranges: Vec<_> = items
-        .filter_map(|item| {
-            let (first, last) = item.split_once('-').unwrap_or((item, item));
-            Some((number(first)?, number(last)?))
-        })
-        .filter(|(first, last)| first <= last)
-        .collect();
+    let (first, last) = item.split_once('-').unwrap_or((item, item));
+    let range = (number(first)?, number(last)?);
+    (range.0 <= range.1).then_some(range)
+}
+
+fn apart(mut ranges: Vec<(u32, u32)>) -> Vec<RangeInclusive<u32>> {
     ranges.sort_unstable();
     let mut apart: Vec<RangeInclusive<u32>> = Vec::new();
     for (first, last) in ranges {

@@ -4,12 +4,12 @@
 //! Promise: a file that was lost is used again only when each verified piece in it has the
 //! torrent's hash. Knows nothing of who doubts, or why.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use shoal_hashing::{Digest, Hasher};
 use shoal_metainfo::{Bitfield, Block, PieceIndex};
 
+use crate::edges::edges_number;
 use crate::error::{Operation, StorageError};
 use crate::layout::Place;
 use crate::storage::{Storage, each_zero, length};
@@ -50,6 +50,7 @@ impl Storage {
         let files = &self.content.files;
         self.files_on_disk()
             .for_each(|(file, _)| files.examine(file));
+        files.examine(edges_number(&self.info));
         files.lost().next().is_some()
     }
 
@@ -67,8 +68,9 @@ impl Storage {
         for file in files.lost() {
             let pieces = self.pieces_of(file);
             // What was bad the last time comes first: while it is, no other is hashed in vain.
-            let first = files.bad_piece(file).clamp(pieces.start, pieces.end);
-            for number in (first..pieces.end).chain(pieces.start..first) {
+            let bad = files.bad_piece(file);
+            let (before, behind) = pieces.split_at(pieces.partition_point(|&piece| piece < bad));
+            for &number in behind.iter().chain(before) {
                 if cancel.load(Ordering::Relaxed) {
                     return Ok(());
                 }
@@ -82,12 +84,15 @@ impl Storage {
         Ok(())
     }
 
-    /// The pieces that lie in a file, some perhaps in others as well.
-    fn pieces_of(&self, file: u32) -> Range<u32> {
-        let content = self.info.files[file as usize].range();
+    /// The pieces that lie in a file, some perhaps in others as well; ascending.
+    fn pieces_of(&self, file: u32) -> Vec<u32> {
+        let Some(entry) = self.info.files.get(file as usize) else {
+            return self.edges.pieces().to_vec();
+        };
+        let content = entry.range();
         let length = u64::from(self.info.geometry.full_piece_length());
         let number = |piece| u32::try_from(piece).expect("a torrent has no more pieces");
-        number(content.start / length)..number(content.end.div_ceil(length))
+        (number(content.start / length)..number(content.end.div_ceil(length))).collect()
     }
 
     /// That a piece, if it is verified, still is what it was.

@@ -124,6 +124,12 @@ impl Folder {
         Ok(file)
     }
 
+    /// Removes a file that lies in the chosen folder itself.
+    pub(crate) fn remove(&self, path: &SafePath) -> Result<(), Errno> {
+        debug_assert_eq!(path.components().count(), 1);
+        rustix::fs::unlinkat(&self.fd, path.as_str(), AtFlags::empty())
+    }
+
     /// Makes the entries of a folder durable; the path is relative, empty for the chosen folder.
     pub(crate) fn sync(&self, path: &str) -> Result<(), Errno> {
         if path.is_empty() {

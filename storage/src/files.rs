@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use shoal_metainfo::Info;
 
 use crate::beneath::Folder;
+use crate::edges::Names;
 use crate::error::{At, Operation, StorageError};
 use crate::limits::{FILES_OPEN_MAX, SYNCED_ALONE_MAX};
 
@@ -26,7 +26,9 @@ use crate::limits::{FILES_OPEN_MAX, SYNCED_ALONE_MAX};
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: Folder,
-    info: Arc<Info>,
+    names: Names,
+    /// Those whose room is never reserved.
+    sparse: Box<[bool]>,
     allocation: Allocation,
     states: Box<[State]>,
     open: Mutex<Open>,
@@ -116,11 +118,18 @@ fn length_of(stat: &Stat) -> u64 {
 }
 
 impl Files {
-    pub(crate) fn new(folder: Folder, info: Arc<Info>, allocation: Allocation) -> Self {
-        let states = info.files.iter().map(|_| State::default()).collect();
+    /// Of the torrent, and the one that stands in for some of them; `sparse` by their numbers.
+    pub(crate) fn new(
+        folder: Folder,
+        names: Names,
+        sparse: Box<[bool]>,
+        allocation: Allocation,
+    ) -> Self {
+        let states = (0..=names.edges()).map(|_| State::default()).collect();
         Self {
             folder,
-            info,
+            names,
+            sparse,
             allocation,
             states,
             open: Mutex::default(),
@@ -131,7 +140,7 @@ impl Files {
 
     /// Bytes that the torrent gives the file.
     pub(crate) fn length(&self, file: u32) -> u64 {
-        self.info.files[file as usize].length
+        self.names.length(file)
     }
 
     pub(crate) fn version(&self, file: u32) -> Version {
@@ -140,7 +149,7 @@ impl Files {
 
     /// The beginning of an error about this file.
     pub(crate) fn at(&self, file: u32, operation: Operation) -> At {
-        let path = &self.info.files[file as usize].path;
+        let path = self.names.path(file);
         At::new(self.folder.shown(path), operation)
     }
 
@@ -294,7 +303,7 @@ impl Files {
     }
 
     fn open_regular(&self, file: u32, flags: OFlags) -> Result<(OwnedFd, Stat), StorageError> {
-        let path = &self.info.files[file as usize].path;
+        let path = self.names.path(file);
         let operation = if flags.contains(OFlags::CREATE) {
             Operation::Create
         } else {
@@ -329,13 +338,13 @@ impl Files {
             Err(StorageError::Gone(_)) => {}
             answer => return answer,
         }
-        let path = &self.info.files[file as usize].path;
+        let path = self.names.path(file);
         self.folder
             .make_parent(path)
             .map_err(|errno| self.at(file, Operation::Create).failed(errno))?;
         let (fd, stat) = self.open_regular(file, OFlags::RDWR | OFlags::CREATE)?;
         lock(&self.dirty).created.push(file);
-        if self.info.files[file as usize].attributes.executable {
+        if self.names.is_executable(file) {
             // Who may read it may run it. Without modes, the content is kept all the same.
             let mode = Mode::from_raw_mode(stat.st_mode);
             let _ =
@@ -365,7 +374,7 @@ impl Files {
 
     /// Makes the folders above a file, and checks that it can be made in the last of them.
     pub(crate) fn make_parent(&self, file: u32) -> Result<(), StorageError> {
-        let path = &self.info.files[file as usize].path;
+        let path = self.names.path(file);
         self.folder
             .make_parent(path)
             .and_then(|parent| Folder::check_writable(&parent))
@@ -392,7 +401,8 @@ impl Files {
         self.recognize(file, &stat, || self.at(file, Operation::Open))?;
         let length = self.length(file);
         let at = || self.at(file, Operation::Allocate).span(0..length);
-        let reserved = self.allocation == Allocation::Full
+        let reserves = self.allocation == Allocation::Full && !self.sparse[file as usize];
+        let reserved = reserves
             && match fallocate(&fd, length) {
                 Ok(()) => true,
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
@@ -458,7 +468,7 @@ impl Files {
             unsynced.written.pop();
             synced?;
         }
-        for folder in folders_above(&self.info, &unsynced.created) {
+        for folder in folders_above(&self.names, &unsynced.created) {
             self.folder.sync(folder).map_err(|errno| {
                 At::new(self.folder.path().join(folder), Operation::Flush).failed(errno)
             })?;
@@ -478,6 +488,16 @@ impl Files {
         }
         self.lose(file);
         Err(at().changed())
+    }
+
+    /// Takes the file that stands in for others away: nobody needs it any more.
+    pub(crate) fn remove_edges(&self) -> Result<(), StorageError> {
+        let file = self.names.edges();
+        self.trim();
+        match self.folder.remove(self.names.path(file)) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.at(file, Operation::Create).failed(errno)),
+        }
     }
 
     /// Hands over a descriptor that can read, unless there is none.
@@ -504,10 +524,10 @@ impl Files {
 }
 
 /// Every folder above these files, relative, the chosen folder as the empty path.
-pub(crate) fn folders_above<'a>(info: &'a Info, files: &[u32]) -> BTreeSet<&'a str> {
+pub(crate) fn folders_above<'a>(names: &'a Names, files: &[u32]) -> BTreeSet<&'a str> {
     let mut folders = BTreeSet::new();
     for &file in files {
-        let mut path = info.files[file as usize].path.as_str();
+        let mut path = names.path(file).as_str();
         while let Some((above, _)) = path.rsplit_once('/') {
             if !folders.insert(above) {
                 break;

@@ -22,6 +22,9 @@
 //! (NFS), or they come late, an unclean end leads to needless checks. The clock of the system is
 //! believed; one that was set back leads to checks too.
 //!
+//! The file that stands in for files which nobody chose ([`Storage::open_some`]) is one more, behind
+//! those of the torrent: a claim holds while it is what it was.
+//!
 //! Names: `<info hash>.journal`, `.journal.old` (the generation before), `.journal.new` (in the
 //! making), `.journal.damaged` and `.journal.version-<n>` (set aside, never read).
 
@@ -88,9 +91,11 @@ pub use lock::{FolderLock, LockError};
 pub use resume::{Found, Resume};
 pub use state::{Blocks, BootId, Moment, Stamp};
 
+use crate::edges::{self, Edges};
 use crate::error::{At, Operation, StorageError};
 use crate::layout::{Layout, Place};
 use crate::limits::{JOURNAL_FRAMES_MIN, JOURNAL_LEASE, JOURNAL_LEASE_LEFT};
+use crate::storage::Storage;
 use codec::Check;
 use disk::FolderFiles;
 use state::{Entry, FileState, Partial, State, ranges};
@@ -106,6 +111,7 @@ pub struct Journal<D = StateFolder> {
     files: Arc<dyn Files + Send + Sync>,
     info: Arc<Info>,
     layout: Layout,
+    edges: Edges,
     state: State,
     tail: Tail,
     current: Current,
@@ -192,11 +198,38 @@ impl Journal {
         state: &Path,
         info: Arc<Info>,
     ) -> Result<(Self, Resume), StorageError> {
-        let files = FolderFiles::open(lock.path(), Arc::clone(&info))?;
+        let edges = Edges::of(&info);
+        let layout = Layout::of(&info, &edges, |_| false);
+        Self::open_with(lock, state, info, edges, layout)
+    }
+
+    /// The same beside a storage that is open, which may have been told to keep some files only.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_beside(
+        storage: &Storage,
+        lock: FolderLock,
+        state: &Path,
+    ) -> Result<(Self, Resume), StorageError> {
+        let (edges, layout) = (storage.edges.clone(), storage.layout.clone());
+        Self::open_with(lock, state, Arc::clone(&storage.info), edges, layout)
+    }
+
+    fn open_with(
+        lock: FolderLock,
+        state: &Path,
+        info: Arc<Info>,
+        edges: Edges,
+        layout: Layout,
+    ) -> Result<(Self, Resume), StorageError> {
+        let names = edges::Names::new(Arc::clone(&info), &edges);
+        let files = FolderFiles::open(lock.path(), names)?;
         let disk = StateFolder::open(state)
             .map_err(|error| At::new(state, Operation::Create).failed(errno(&error)))?;
         let boot = BootId::of_this_system();
-        let (mut journal, resume) = Self::open_on(disk, Arc::new(files), info, boot);
+        let (mut journal, resume) =
+            Self::open_placed(disk, Arc::new(files), info, (edges, layout), boot);
         journal._lock = Some(lock);
         Ok((journal, resume))
     }
@@ -205,17 +238,29 @@ impl Journal {
 impl<D: Disk> Journal<D> {
     /// As [`Journal::open`], on any disk and in any boot.
     pub fn open_on(
+        disk: D,
+        files: Arc<dyn Files + Send + Sync>,
+        info: Arc<Info>,
+        boot: BootId,
+    ) -> (Self, Resume) {
+        let edges = Edges::of(&info);
+        let layout = Layout::of(&info, &edges, |_| false);
+        Self::open_placed(disk, files, info, (edges, layout), boot)
+    }
+
+    fn open_placed(
         mut disk: D,
         files: Arc<dyn Files + Send + Sync>,
         info: Arc<Info>,
+        (edges, layout): (Edges, Layout),
         boot: BootId,
     ) -> (Self, Resume) {
         let info_hash = InfoHash(shoal_hashing::sha1(info.bytes()));
         let names = Names::new(info_hash);
         let loaded = resume::load(&mut disk, &names, info_hash, &info, boot);
-        let sizes = info.files.iter();
         let mut journal = Self {
-            layout: Layout::new(sizes.map(|file| (file.length, file.is_on_disk()))),
+            layout,
+            edges,
             disk,
             names,
             files,

@@ -3,7 +3,7 @@
 //! ```text
 //!             Storage (storage, report)        check, verify
 //!          which files? │   │ whose turn?         │
-//!             layout ◀──┘   └──▶ pieces ◀─────────┤
+//!    layout, edges ◀────┘   └──▶ pieces ◀─────────┤
 //!                       │                         │
 //!                    content: bytes of files, window by window or by calls (method)
 //!                       │            │
@@ -51,6 +51,7 @@ mod again;
 mod beneath;
 mod check;
 mod content;
+mod edges;
 mod error;
 mod fault;
 mod files;
@@ -62,6 +63,7 @@ pub mod memory;
 mod method;
 mod pieces;
 mod report;
+mod stand_in;
 mod storage;
 mod verify;
 mod windows;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use shoal_metainfo::{FileEntry, PieceIndex};
 
 use crate::error::{Operation, StorageError};
-use crate::layout::Place;
 use crate::storage::Storage;
 
 /// What stands in the place of a file.
@@ -46,10 +45,13 @@ pub struct FileReport<'a> {
 impl Storage {
     /// The files that the piece lies in, padding left out.
     pub fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = &FileEntry> {
-        self.spans(piece).filter_map(|span| match span.place {
-            Place::File { file, .. } => Some(&self.info.files[file as usize]),
-            Place::Zeros => None,
-        })
+        let content = self.piece_range(piece);
+        let files = &self.info.files;
+        let first = files.partition_point(|file| file.begin + file.length <= content.start);
+        let here = files[first..]
+            .iter()
+            .take_while(move |file| file.begin < content.end);
+        here.filter(|file| file.is_on_disk() && file.length > 0)
     }
 
     /// What is in the place of each file, in torrent order, padding and links left out.

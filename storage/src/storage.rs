@@ -11,16 +11,18 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use shoal_hashing::{Digest, Hasher, hash_pieces};
-use shoal_metainfo::{Block, FileEntry, Info, PieceIndex};
+use shoal_metainfo::{Block, Chosen, FileEntry, Info, PieceIndex};
 
 use crate::beneath::Folder;
 use crate::content::Content;
+use crate::edges::{Edges, Names};
 use crate::error::{At, Operation, StorageError};
 use crate::files::{Allocation, Files};
 use crate::layout::{Layout, Place, Span};
 use crate::limits::{DIGEST_BLOCKS, WINDOW_BYTES_MAX, WINDOWS_MAX};
 use crate::method::{Method, Ways};
 use crate::pieces::{Pieces, Reading};
+use crate::stand_in;
 use crate::windows::{WindowBudget, Windows};
 
 /// Padding, as much at a time as is hashed or compared.
@@ -81,6 +83,10 @@ pub struct Storage {
     pub(crate) content: Content,
     pub(crate) pieces: Pieces,
     pub(crate) layout: Layout,
+    pub(crate) edges: Edges,
+    pub(crate) chosen: Chosen,
+    /// What was stood in for was moved to where it belongs.
+    pub(crate) moved: AtomicBool,
     pub(crate) access: Access,
 }
 
@@ -106,22 +112,47 @@ impl Storage {
         info: Arc<Info>,
         options: Options,
     ) -> Result<Self, StorageError> {
+        let chosen = Chosen::all(&info);
+        Self::open_some(budget, dir, info, chosen, options)
+    }
+
+    /// The same of some files only: others are neither made nor given room. What of them shares a
+    /// piece with chosen ones goes, where they are not there already, to a file of ours in `dir`,
+    /// and from there into them once they are chosen.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_some(
+        budget: &WindowBudget,
+        dir: &Path,
+        info: Arc<Info>,
+        chosen: Chosen,
+        options: Options,
+    ) -> Result<Self, StorageError> {
         let folder = Folder::open(dir, options.access == Access::ReadWrite)?;
         let windows = Windows::new(budget);
         let ways = options
             .method
             .choose(&folder, options.access == Access::ReadWrite);
-        let sizes = info.files.iter();
-        let layout = Layout::new(sizes.map(|file| (file.length, file.is_on_disk())));
+        let edges = Edges::of(&info);
+        let names = Names::new(Arc::clone(&info), &edges);
+        let numbers = 0..=names.edges() as usize;
+        let sparse = numbers.map(|number| !chosen.has(number)).collect();
+        let files = Files::new(folder, names, sparse, options.allocation);
+        let stood_in = stand_in::stood_in(&files, &info, &edges, &chosen, options.access);
+        let layout = Layout::of(&info, &edges, |file| stood_in.contains(&file));
         Ok(Self {
             pieces: Pieces::new(info.geometry.pieces()),
             content: Content {
-                files: Files::new(folder, Arc::clone(&info), options.allocation),
+                files,
                 windows: Arc::new(windows),
                 ways,
                 unmappable: AtomicBool::new(false),
             },
             layout,
+            edges,
+            chosen,
+            moved: AtomicBool::new(false),
             access: options.access,
             info,
         })
@@ -133,8 +164,8 @@ impl Storage {
         &self.info
     }
 
-    /// Makes the folders and the files of no bytes, and checks that every file can be written or
-    /// made. Also goes on after files were changed by others, as [`Self::recover`]: what vanished
+    /// Makes the folders and the files of no bytes, and checks that every chosen file can be written
+    /// or made. Moves what was kept for chosen files while they were not into them, once. Also goes on after files were changed by others, as [`Self::recover`]: what vanished
     /// is made again when nothing that was verified is lost with it.
     ///
     /// # Errors
@@ -144,9 +175,10 @@ impl Storage {
         self.check_access(|| files.at(0, Operation::Create))?;
         files.reopen();
         self.recover(&AtomicBool::new(false))?;
+        self.prepare_edges()?;
         let mut folder = None;
         for (number, entry) in self.files_on_disk() {
-            if files.try_open(number)?.is_some() {
+            if !self.chosen.has(number as usize) || files.try_open(number)?.is_some() {
                 continue;
             }
             let above = entry.path.as_str().rsplit_once('/').map(|(above, _)| above);

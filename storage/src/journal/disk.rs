@@ -6,14 +6,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::{Advice, OFlags, fadvise};
 use rustix::io::Errno;
-use shoal_metainfo::Info;
 
 use super::state::{Moment, Stamp};
 use crate::beneath::Folder;
+use crate::edges::Names;
 use crate::error::StorageError;
 use crate::files::folders_above;
 use crate::limits::JOURNAL_BYTES_MAX;
@@ -194,14 +193,14 @@ impl Disk for StateFolder {
 #[derive(Debug)]
 pub(crate) struct FolderFiles {
     folder: Folder,
-    info: Arc<Info>,
+    names: Names,
 }
 
 impl FolderFiles {
-    pub(crate) fn open(folder: &Path, info: Arc<Info>) -> Result<Self, StorageError> {
+    pub(crate) fn open(folder: &Path, names: Names) -> Result<Self, StorageError> {
         Ok(Self {
             folder: Folder::open(folder, false)?,
-            info,
+            names,
         })
     }
 
@@ -210,7 +209,7 @@ impl FolderFiles {
         file: u32,
         first: impl Fn(&File) -> io::Result<()>,
     ) -> io::Result<Option<Stamp>> {
-        let path = &self.info.files[file as usize].path;
+        let path = self.names.path(file);
         let file = match self.folder.open_file(path, OFlags::RDONLY) {
             Ok(fd) => File::from(fd),
             Err(Errno::NOENT) => return Ok(None),
@@ -239,7 +238,7 @@ impl Files for FolderFiles {
     }
 
     fn settle_names(&self, files: &[u32]) -> io::Result<()> {
-        let mut folders = folders_above(&self.info, files).into_iter();
+        let mut folders = folders_above(&self.names, files).into_iter();
         folders.try_for_each(|folder| match self.folder.sync(folder) {
             // With its files, then.
             Err(Errno::NOENT) => Ok(()),
@@ -255,7 +254,7 @@ impl Files for FolderFiles {
     }
 
     fn shown(&self, file: u32) -> PathBuf {
-        self.folder.shown(&self.info.files[file as usize].path)
+        self.folder.shown(self.names.path(file))
     }
 }
 

@@ -216,19 +216,15 @@ impl<D: Disk> Journal<D> {
     }
 
     fn settle(&mut self, file: u32, found: Option<Stamp>, entries: &mut Vec<Entry>) {
-        let (expected, entry) = (
-            self.state.files[file as usize],
-            &self.info.files[file as usize],
-        );
+        let expected = self.state.files[file as usize];
         let size = found.map_or(0, |found| found.size);
-        let behind = entry.begin + size.min(entry.length)..entry.begin + entry.length;
         self.open.remove(&file);
-        if judge(expected, found, entry.length, self.state.lease, true) == Trust::Changed {
+        if judge(expected, found, self.length(file), self.state.lease, true) == Trust::Changed {
             let path = self.files.shown(file);
             tracing::warn!(path = %path.display(), "changed by others: check the torrent again");
             self.take_over(file, found);
         } else {
-            self.doubt_claims(behind);
+            self.doubt_behind(file, size);
         }
         entries.push(Entry::File(file, FileState::Settled(found)));
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use shoal_metainfo::{Bitfield, Info, InfoHash, PieceIndex};
+use shoal_metainfo::{Bitfield, Geometry, Info, InfoHash, PieceIndex};
+
+use crate::edges::edges_number;
 
 use super::codec::{self, Check, DecodeError, Decoded};
 use super::disk::Disk;
@@ -75,7 +77,8 @@ pub(super) fn load(
     let identity = Identity {
         info_hash,
         geometry: info.geometry,
-        files: u32::try_from(info.files.len()).expect("metainfo bounds the files"),
+        // And the one that stands in for others.
+        files: edges_number(info) + 1,
     };
     let aside = |suffix: &str| Current::Unusable(format!("{}.{suffix}", names.current));
     let (current, mut found) = match read(disk, &names.current, &identity) {
@@ -138,7 +141,7 @@ fn read(
         }
     };
     let decoded = codec::decode(&bytes).and_then(|decoded| {
-        let is_ours = decoded.state.identity == *identity;
+        let is_ours = decoded.state.identity.is_or_was(identity);
         let is_ours = is_ours.then_some(decoded);
         is_ours.ok_or(DecodeError::Damaged("it is of another torrent"))
     });
@@ -153,6 +156,7 @@ impl<D: Disk> Journal<D> {
     /// Takes over what an earlier boot or process left, and gives the files that have changed.
     pub(super) fn take_up(&mut self, boot: BootId, is_whole: bool) -> Vec<u32> {
         let before = self.state.clone();
+        self.state.know_edges(edges_number(&self.info));
         let same_boot = self.state.boot.is_same(boot);
         if same_boot {
             self.uncache_doubtful();
@@ -197,36 +201,40 @@ impl<D: Disk> Journal<D> {
         let info = Arc::clone(&self.info);
         let on_disk = (0u32..)
             .zip(&info.files)
-            .filter(|(_, entry)| entry.is_on_disk());
-        for (file, entry) in on_disk {
+            .filter(|(_, entry)| entry.is_on_disk())
+            .map(|(file, _)| file);
+        let has_edges = self.layout.edges().next().is_some();
+        let edges = has_edges.then(|| edges_number(&info));
+        for file in on_disk.chain(edges) {
             let found = self.files.stamp(file);
             let expected = self.state.files[file as usize];
-            let (begin, end) = (entry.begin, entry.begin + entry.length);
+            let length = self.length(file);
             let trust = found.as_ref().map_or(Trust::Changed, |&found| {
-                judge(expected, found, entry.length, self.state.lease, same_boot)
+                judge(expected, found, length, self.state.lease, same_boot)
             });
             // What cannot be looked at may be there or not.
             let found = found.ok();
             let size = found.map_or(u64::MAX, |found| found.map_or(0, |found| found.size));
-            let reach = begin + size.min(entry.length);
             match trust {
+                // Neither there nor expected: what is claimed of it lies in the edges.
+                Trust::Settled if size == 0 && self.is_stood_in(file) => {}
                 Trust::Settled => {
-                    self.doubt_claims(reach..end);
+                    self.doubt_behind(file, size);
                     if found == Some(None) {
                         self.state.files[file as usize] = FileState::Settled(None);
                     }
                 }
                 Trust::Open => {
-                    self.doubt_claims(reach..end);
+                    self.doubt_behind(file, size);
                     if !same_boot || !is_whole {
-                        self.doubt_rest(begin..reach);
+                        self.doubt_up_to(file, size);
                     }
                     self.open.insert(file);
                     self.foreign.insert(file);
                 }
                 Trust::Changed => {
                     self.take_over(file, found.flatten());
-                    self.doubt_rest(begin..reach);
+                    self.doubt_up_to(file, size);
                     changed.push(file);
                 }
             }
@@ -236,11 +244,8 @@ impl<D: Disk> Journal<D> {
 
     /// Begins anew with a file that someone else wrote: its pieces are in doubt.
     pub(super) fn take_over(&mut self, file: u32, found: Option<Stamp>) {
-        let entry = &self.info.files[file as usize];
-        let (begin, content) = (entry.begin, entry.range());
-        let reach = begin + found.map_or(0, |found| found.size.min(entry.length));
-        self.doubt_claims(content);
-        self.doubt_rest(begin..reach);
+        self.doubt_behind(file, 0);
+        self.doubt_up_to(file, found.map_or(0, |found| found.size));
         self.flight.reopened(file);
         self.state.files[file as usize] = FileState::Settled(found);
         self.open.remove(&file);
@@ -251,7 +256,7 @@ impl<D: Disk> Journal<D> {
 
     /// Takes back the claims on these bytes of the content: those pieces may be there, or not.
     pub(super) fn doubt_claims(&mut self, content: Range<u64>) {
-        for piece in self.pieces_in(content.clone()) {
+        for piece in pieces_in(self.info.geometry, content.clone()) {
             let is_claimed = self.state.verified.has(piece);
             if is_claimed || self.has_blocks_in(piece, &content) {
                 self.state.doubt(piece);
@@ -281,28 +286,61 @@ impl<D: Disk> Journal<D> {
 
     /// Pieces in these bytes of the content that are not claimed may be there nonetheless.
     fn doubt_rest(&mut self, content: Range<u64>) {
-        for piece in self.pieces_in(content) {
+        for piece in pieces_in(self.info.geometry, content) {
             if !self.state.verified.has(piece) && !self.begun.contains(&piece) {
                 self.state.doubtful.insert(piece);
             }
         }
     }
 
-    /// The pieces that lie in a file, all or in part.
-    pub(super) fn pieces_of(&self, file: u32) -> impl Iterator<Item = PieceIndex> + use<D> {
-        self.pieces_in(self.info.files[file as usize].range())
+    /// Takes back the claims on what a file of that size does not reach to.
+    pub(super) fn doubt_behind(&mut self, file: u32, size: u64) {
+        for (_, behind) in self.split_at(file, size) {
+            self.doubt_claims(behind);
+        }
     }
 
-    fn pieces_in(&self, content: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<D> {
-        let geometry = self.info.geometry;
-        let length = u64::from(geometry.full_piece_length());
-        let last = if content.is_empty() {
-            content.start / length
-        } else {
-            content.end.div_ceil(length)
+    fn doubt_up_to(&mut self, file: u32, size: u64) {
+        for (before, _) in self.split_at(file, size) {
+            self.doubt_rest(before);
+        }
+    }
+
+    /// The content that lies in a file of that size, and what would lie in the rest of it. The file
+    /// that stands in for others has its whole length or counts as empty.
+    fn split_at(&self, file: u32, size: u64) -> Vec<(Range<u64>, Range<u64>)> {
+        if let Some(entry) = self.info.files.get(file as usize) {
+            let reach = entry.begin + size.min(entry.length);
+            return vec![(entry.begin..reach, reach..entry.begin + entry.length)];
+        }
+        let is_whole = size >= self.edges.length();
+        let edges = self.layout.edges().map(|edge| match is_whole {
+            true => (edge.clone(), edge.end..edge.end),
+            false => (edge.start..edge.start, edge),
+        });
+        edges.collect()
+    }
+
+    /// Bytes.
+    pub(super) fn length(&self, file: u32) -> u64 {
+        let entry = self.info.files.get(file as usize);
+        entry.map_or_else(|| self.edges.length(), |entry| entry.length)
+    }
+
+    /// Whether some of what belongs to the file lies elsewhere.
+    fn is_stood_in(&self, file: u32) -> bool {
+        let Some(entry) = self.info.files.get(file as usize) else {
+            return false;
         };
-        let numbers = content.start / length..last;
-        numbers.filter_map(move |number| geometry.piece(u32::try_from(number).ok()?))
+        let mut spans = self.layout.spans(entry.range());
+        spans.any(|span| span.place.file() != Some(file))
+    }
+
+    /// The pieces that lie in a file, all or in part.
+    pub(super) fn pieces_of(&self, file: u32) -> impl Iterator<Item = PieceIndex> + use<D> {
+        let geometry = self.info.geometry;
+        let whole = self.split_at(file, u64::MAX).into_iter();
+        whole.flat_map(move |(content, _)| pieces_in(geometry, content))
     }
 
     pub(super) fn blocks(&self) -> Vec<(PieceIndex, Blocks)> {
@@ -311,4 +349,16 @@ impl<D: Disk> Journal<D> {
             .map(|(&piece, partial)| (piece, partial.written.clone()))
             .collect()
     }
+}
+
+/// The pieces that lie in a stretch of content, all or in part.
+fn pieces_in(geometry: Geometry, content: Range<u64>) -> impl Iterator<Item = PieceIndex> {
+    let length = u64::from(geometry.full_piece_length());
+    let last = if content.is_empty() {
+        content.start / length
+    } else {
+        content.end.div_ceil(length)
+    };
+    let numbers = content.start / length..last;
+    numbers.filter_map(move |number| geometry.piece(u32::try_from(number).ok()?))
 }

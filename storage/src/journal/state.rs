@@ -201,6 +201,18 @@ pub(crate) struct Identity {
     pub(crate) files: u32,
 }
 
+impl Identity {
+    /// Whether it is that one, or was when the file that stands in for others was unknown.
+    pub(crate) fn is_or_was(&self, other: &Self) -> bool {
+        let files = [other.files, other.files - 1];
+        files.contains(&self.files)
+            && Self {
+                files: other.files,
+                ..*self
+            } == *other
+    }
+}
+
 /// Everything that a journal says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct State {
@@ -309,6 +321,16 @@ impl State {
         });
         partial.durable = partial.durable.intersection(written);
         partial.written = written.clone();
+    }
+
+    /// Makes room for the file with that number, the last, in a state from before there was one.
+    pub(crate) fn know_edges(&mut self, number: u32) {
+        if self.identity.files == number {
+            self.identity.files += 1;
+            let mut files = std::mem::take(&mut self.files).into_vec();
+            files.push(FileState::Settled(None));
+            self.files = files.into();
+        }
     }
 
     /// Takes back all that is said of the piece; true when that was something.

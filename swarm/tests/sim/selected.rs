@@ -9,12 +9,16 @@ use crate::node::Node;
 use crate::plan::{self, Plan, SECOND};
 use crate::seeds::{Replay, Scenario, run, seeds};
 
+fn number(below: u64) -> u32 {
+    u32::try_from(below).expect("few pieces")
+}
+
 /// The pieces that a torrent's files lie in; neighbours share one where they meet inside it.
 fn files(pieces: u32, rng: &mut Rng) -> Vec<Range<u32>> {
     let mut files = Vec::new();
     let mut begin = 0;
     while begin < pieces {
-        let end = (begin + 1 + rng.below(8) as u32).min(pieces);
+        let end = (begin + 1 + number(rng.below(8))).min(pieces);
         files.push(begin..end);
         let shared = end < pieces && end - begin > 1 && rng.chance(0.6);
         begin = end - u32::from(shared);
@@ -42,7 +46,7 @@ fn choose(plan: &mut Plan) {
         if wanted.is_empty() {
             wanted.insert(
                 geometry
-                    .piece(rng.below(geometry.pieces().into()) as u32)
+                    .piece(number(rng.below(geometry.pieces().into())))
                     .unwrap(),
             );
         }
