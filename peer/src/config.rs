@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+use shoal_metainfo::Choice;
 use shoal_storage::{Allocation, Method};
 use shoal_tracker::client::Proxy;
 
@@ -108,6 +109,8 @@ pub struct TorrentConfig {
     pub method: Method,
     /// Whether room for the files is reserved.
     pub allocation: Allocation,
+    /// The files that are wanted; empty: those that the magnet link names (BEP 53), or all.
+    pub files: Choice,
     /// Of a magnet: gets the metadata and touches no files.
     pub metadata_only: bool,
 }
@@ -127,6 +130,7 @@ impl Default for TorrentConfig {
             download_bytes_per_s: None,
             method: Method::default(),
             allocation: Allocation::default(),
+            files: Choice::default(),
             metadata_only: false,
         }
     }

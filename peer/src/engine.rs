@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_std::channel::{Receiver, bounded};
 use async_std::future::timeout;
 use futures_lite::future::zip;
-use shoal_metainfo::{InfoHash, Magnet, PeerId, Torrent};
+use shoal_metainfo::{Choice, InfoHash, Magnet, PeerId, Torrent};
 use shoal_storage::WindowBudget;
 use shoal_tracker::client::{Client, Proxy};
 
@@ -147,7 +147,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`AddError`] when it is running already.
-    pub fn add_magnet(&self, magnet: Magnet, config: TorrentConfig) -> Result<Handle, AddError> {
+    pub fn add_magnet(
+        &self,
+        magnet: Magnet,
+        mut config: TorrentConfig,
+    ) -> Result<Handle, AddError> {
+        if config.files.is_empty() {
+            config.files = Choice::of_numbers(magnet.select.clone());
+        }
         let (info_hash, tiers) = (magnet.info_hash, magnet.tiers());
         self.start_torrent(info_hash, tiers, config, |_, _| Ok(Begin::Magnet(magnet)))
     }

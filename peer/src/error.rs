@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use shoal_metainfo::{InfoHash, TorrentError};
+use shoal_metainfo::{InfoHash, NoneChosen, TorrentError};
 use shoal_storage::StorageError;
 use shoal_storage::journal::LockError;
 
@@ -46,6 +46,8 @@ pub(crate) enum OpenError {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Locked(#[from] LockError),
+    #[error(transparent)]
+    NoneChosen(#[from] NoneChosen),
 }
 
 impl From<OpenError> for AddError {
@@ -53,6 +55,7 @@ impl From<OpenError> for AddError {
         match error {
             OpenError::Storage(error) => Self::Storage(error),
             OpenError::Locked(error) => Self::Locked(error),
+            OpenError::NoneChosen(error) => Self::NoneChosen(error),
         }
     }
 }
@@ -62,6 +65,7 @@ impl From<OpenError> for Failure {
         match error {
             OpenError::Storage(error) => Self::Storage(error),
             OpenError::Locked(error) => Self::Locked(error),
+            OpenError::NoneChosen(error) => Self::NoneChosen(error),
         }
     }
 }
@@ -79,6 +83,9 @@ pub enum AddError {
     /// Another client uses the folder, or it cannot be locked.
     #[error(transparent)]
     Locked(#[from] LockError),
+    /// Nothing of it is wanted.
+    #[error(transparent)]
+    NoneChosen(#[from] NoneChosen),
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
@@ -97,6 +104,9 @@ pub enum Failure {
     /// Of a magnet: another client uses the folder, or it cannot be locked.
     #[error(transparent)]
     Locked(#[from] LockError),
+    /// Of a magnet: nothing of it is wanted.
+    #[error(transparent)]
+    NoneChosen(#[from] NoneChosen),
     /// Of a magnet: the metadata is what the link names, byte for byte, and cannot be used.
     #[error("the torrent that the magnet link names cannot be used: {0}")]
     Metadata(TorrentError),

@@ -25,6 +25,15 @@ pub enum Event {
     MetadataProgress(shoal_swarm::io::Progress),
     /// Of a magnet: the metadata is here and is what the link names. Once.
     MetadataFound(Arc<Torrent>),
+    /// Some files only were asked for, and it is known which those are. Once.
+    FilesChosen {
+        /// Their numbers, as the torrent lists them.
+        files: Vec<usize>,
+        /// Bytes in them.
+        bytes: u64,
+        /// What was asked for and is not in the torrent.
+        vain: Vec<String>,
+    },
     /// What is on the disk is being checked; bytes.
     Checking {
         /// Looked at so far.
@@ -85,7 +94,7 @@ pub enum Event {
     DiskFailed(Arc<StorageError>),
     /// The disk works again.
     DiskRecovered,
-    /// Every piece is here. Once.
+    /// Every piece of the wanted files is here. Once.
     Complete,
     /// It was stopped. Once, and nothing comes after it.
     Stopped,
@@ -98,6 +107,7 @@ impl Event {
         matches!(
             self,
             Self::MetadataFound(_)
+                | Self::FilesChosen { .. }
                 | Self::Checked { .. }
                 | Self::Complete
                 | Self::Stopped

@@ -46,9 +46,9 @@ pub enum State {
         /// Of the torrent.
         total: u64,
     },
-    /// Something is missing.
+    /// Something that is wanted is missing.
     Downloading,
-    /// Everything is here.
+    /// Everything that is wanted is here.
     Seeding,
     /// It was stopped.
     Stopped,
@@ -150,7 +150,7 @@ impl Handle {
         self.ended().await;
     }
 
-    /// Waits until every piece is here: true; false when the torrent ended before.
+    /// Waits until every piece of the wanted files is here: true; false when the torrent ended before.
     pub async fn wait_complete(&self) -> bool {
         self.wait_for(|event| *event == Event::Complete).await
     }

@@ -217,6 +217,8 @@ fn unchecked(torrent: &Torrent, opened: &Opened, state: State) -> TorrentSnapsho
         swarm: Snapshot {
             pieces: geometry.pieces(),
             bytes_total: geometry.total(),
+            bytes_wanted: opened.bytes_wanted,
+            bytes_left: opened.bytes_wanted,
             ..Snapshot::default()
         },
         trackers: Vec::new(),

@@ -9,12 +9,12 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use shoal_metainfo::{Bitfield, Block, Info, PieceIndex};
+use shoal_metainfo::{Bitfield, Block, PieceIndex};
 use shoal_storage::journal::{LockError, Moment, Resume, Scope, folder_for};
-use shoal_storage::{FolderLock, Journal, StorageError};
+use shoal_storage::{FolderLock, Journal, Storage, StorageError};
 
 /// Why nothing is remembered.
 #[derive(Debug, thiserror::Error)]
@@ -45,17 +45,17 @@ fn now() -> Moment {
 }
 
 impl Keeper {
-    /// Opens the journal in the folder `state` for content in the locked folder.
+    /// Opens the journal in the folder `state` for content in the locked folder, which is open.
     pub(crate) fn open(
         lock: FolderLock,
         state: &Path,
-        info: Arc<Info>,
+        storage: &Storage,
     ) -> Result<(Self, Resume), NoJournal> {
         let folder = folder_for(state, lock.path())?;
         std::fs::create_dir_all(&folder)
             .map_err(|error| std::io::Error::other(format!("{}: {error}", folder.display())))?;
         let state_lock = FolderLock::take(&folder)?;
-        let (journal, resume) = Journal::open(lock, &folder, info)?;
+        let (journal, resume) = Journal::open_beside(storage, lock, &folder)?;
         let keeper = Self {
             journal: Mutex::new(journal),
             is_owed: AtomicBool::new(false),

@@ -96,7 +96,7 @@ impl Check {
 /// Files that cannot be written are of use only when nothing is missing.
 pub(super) fn judge(opened: &Opened, found: Found) -> Result<Found, Failure> {
     let unwritable = opened.unwritable.clone();
-    match unwritable.filter(|_| !found.have.is_full()) {
+    match unwritable.filter(|_| !opened.is_complete(&found.have)) {
         Some(error) => Err(Failure::Storage(error)),
         None => Ok(found),
     }

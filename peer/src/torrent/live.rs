@@ -162,14 +162,18 @@ impl Live {
         let Begin::Files(torrent, opened) = begin else {
             return live;
         };
+        if let Some(pieces) = opened.wanted.clone() {
+            live.swarm.handle(Instant::now(), Input::Only { pieces });
+        }
         live.web = use_web_seeds.then(|| live.web_seeds(Instant::now(), torrent.clone()));
         let bytes = Bytes::from_owner(InfoOf(torrent));
         live.swarm.handle(Instant::now(), Input::Info { bytes });
         let (blocks, bytes_partial) = partial(&opened, &found.have);
         live.blocks = blocks;
+        let is_complete = opened.is_complete(&found.have);
         live.use_files(*opened, lanes);
         // Only now is it told: who hears of it may connect at once.
-        live.is_checked(&found, bytes_partial);
+        live.is_checked(&found, bytes_partial, is_complete);
         live
     }
 
@@ -271,14 +275,14 @@ impl Live {
     }
 
     /// Tells what is here.
-    fn is_checked(&self, found: &Found, bytes_partial: u64) {
+    fn is_checked(&self, found: &Found, bytes_partial: u64, is_complete: bool) {
         self.board.post(Event::Checked {
             have: found.have.count(),
             pieces: found.have.pieces(),
             bytes_checked: found.bytes_checked,
             bytes_partial,
         });
-        if found.have.is_full() {
+        if is_complete {
             self.board.post(Event::Complete);
         }
     }
@@ -480,6 +484,8 @@ impl Live {
             self.next_tick = now + TICK;
             self.links.judge(now);
             self.tell_of_quest(now);
+            let is_partial_seed = self.swarm.is_complete() && !self.swarm.is_whole();
+            self.tell_trackers(now, TrackerInput::Paused(is_partial_seed));
             self.hand_on_jobs(|jobs| !jobs.is_empty());
             self.remember(now);
         }

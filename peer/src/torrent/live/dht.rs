@@ -92,7 +92,7 @@ impl Live {
         if seeker.next.is_none_or(|at| now < at) {
             return;
         }
-        let seed = self.swarm.is_complete();
+        let seed = self.swarm.is_whole();
         (seeker.next, seeker.looks, seeker.found) = (None, false, 0);
         let task = Task::GetPeers {
             info_hash: seeker.info_hash,

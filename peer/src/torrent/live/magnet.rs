@@ -148,8 +148,12 @@ impl Live {
         }
         let found = judge(&opened, found)?;
         let (resumed, bytes_partial) = partial(&opened, &found.have);
+        let is_complete = opened.is_complete(&found.have);
+        if let Some(pieces) = opened.wanted.clone() {
+            self.tell(now, Input::Only { pieces });
+        }
         self.use_files(*opened, quest.lanes);
-        self.is_checked(&found, bytes_partial);
+        self.is_checked(&found, bytes_partial, is_complete);
         let live = Input::Live {
             geometry: torrent.info.geometry,
             have: found.have,
