@@ -30,15 +30,3 @@ pub(crate) fn named(word: &Path) -> Result<Named, Error> {
     }
     Ok(Named::File(Arc::new(torrent_file::read(word)?)))
 }
-
-/// What of a link is passed over, each a line for people.
-pub(crate) fn warnings(magnet: &Magnet) -> Vec<String> {
-    match magnet.select.is_empty() {
-        true => Vec::new(),
-        false => vec![
-            "the link asks for some of the files only (so=), which is not supported yet: all of \
-             them are downloaded"
-                .to_owned(),
-        ],
-    }
-}

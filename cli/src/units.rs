@@ -258,6 +258,21 @@ pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     }
 }
 
+/// Ascending numbers as runs: first and last.
+pub(crate) fn runs<N>(numbers: impl Iterator<Item = N>) -> Vec<[N; 2]>
+where
+    N: Copy + PartialEq + std::ops::Add<Output = N> + From<u8>,
+{
+    let mut runs: Vec<[N; 2]> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some([_, last]) if *last + N::from(1) == number => *last = number,
+            _ => runs.push([number, number]),
+        }
+    }
+    runs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use async_std::channel::Receiver;
 use async_std::task;
 use futures_lite::future::{or, pending};
-use shoal_metainfo::Torrent;
+use shoal_metainfo::{Choice, Torrent};
 use shoal_peer::ports::{MapBy, PortNews};
 use shoal_peer::shoal_dht::Snapshot;
 use shoal_peer::{
@@ -99,6 +99,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
         download_bytes_per_s: args.max_download.map(|rate| rate.0),
         method: args.storage,
         allocation: args.allocation,
+        files: (args.only.iter().cloned()).fold(Choice::default(), Choice::and),
         ..TorrentConfig::default()
     };
     let is_private = matches!(&named, Named::File(torrent) if torrent.info.private);
@@ -108,7 +109,7 @@ pub(crate) fn run(args: args::Client) -> Result<(), Error> {
     let seeks = dht.is_some() || (may_seek && !args.no_lsd);
     let warnings = match &named {
         Named::File(torrent) => torrent_file::warnings(torrent, &args.torrent).collect(),
-        Named::Link(magnet) => link::warnings(magnet),
+        Named::Link(_) => Vec::new(),
     };
     let state_dir = match args.no_resume {
         true => None,

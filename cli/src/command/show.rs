@@ -46,6 +46,7 @@ struct Shown<'a> {
 
 #[derive(Debug, Serialize)]
 struct ShownFile<'a> {
+    number: usize,
     path: &'a str,
     length: u64,
     padding: bool,
@@ -150,14 +151,19 @@ fn show_link(magnet: &Magnet, is_json: bool) -> io::Result<()> {
 
 fn shown(torrent: &Torrent, scrapes: Option<Vec<Scraped>>) -> Shown<'_> {
     let info = &torrent.info;
-    let files = info.files.iter().map(|file| ShownFile {
-        path: file.path.as_str(),
-        length: file.length,
-        padding: file.attributes.padding,
-        hidden: file.attributes.hidden,
-        executable: file.attributes.executable,
-        symlink: file.attributes.symlink,
-    });
+    let files = info
+        .files
+        .iter()
+        .enumerate()
+        .map(|(number, file)| ShownFile {
+            number,
+            path: file.path.as_str(),
+            length: file.length,
+            padding: file.attributes.padding,
+            hidden: file.attributes.hidden,
+            executable: file.attributes.executable,
+            symlink: file.attributes.symlink,
+        });
     Shown {
         name: &info.name,
         info_hash: torrent.info_hash.to_string(),
@@ -225,14 +231,18 @@ fn tell(torrent: &Torrent, scrapes: &[Scraped]) -> io::Result<()> {
         row("made on", Date(seconds))?;
     }
     row("files", info.files.len())?;
-    for file in &info.files {
+    let digits = info.files.len().saturating_sub(1).to_string().len();
+    for (number, file) in info.files.iter().enumerate() {
         let attributes = file.attributes;
         let mark = match (attributes.padding, attributes.symlink) {
             (true, _) => "  (padding, not on disk)",
             (_, true) => "  (symbolic link, not made)",
             _ => "",
         };
-        render::say(format_args!("{:>14}  {}{mark}", file.length, file.path))?;
+        let (length, path) = (file.length, &file.path);
+        render::say(format_args!(
+            "{number:>digits$}  {length:>14}  {path}{mark}"
+        ))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `shoal verify`: the files on the disk against a .torrent. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
@@ -16,11 +16,14 @@ use crate::error::Error;
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json, watch::watch};
 use crate::signals::Interrupt;
-use crate::units::{Bytes, Count};
+use crate::units::{Bytes, Count, runs};
 use crate::{args, config, torrent_file};
 
 /// Ranges of bad pieces that are printed. Ours: a few lines.
 const RANGES_SHOWN: usize = 100;
+
+/// Whole files that are listed beside those that are not. Ours: as many as one looks through.
+const WHOLE_SHOWN: usize = 20;
 
 /// Events. Schema: docs/json-events.md.
 #[derive(Debug, Serialize)]
@@ -41,6 +44,7 @@ enum Event<'a> {
         /// First and last of each run.
         bad_pieces: Vec<[u32; 2]>,
         bad_files: &'a [BadFile<'a>],
+        whole_files: Vec<&'a str>,
     },
 }
 
@@ -257,7 +261,16 @@ fn checked(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Resul
         bytes_total: info.geometry.total(),
         bad_pieces: runs(have.zeros()),
         bad_files,
+        whole_files: whole_files(info, bad_files).collect(),
     })
+}
+
+/// The files that are as they should be: of a download of some files only, those.
+fn whole_files<'a>(info: &'a Info, bad_files: &[BadFile<'_>]) -> impl Iterator<Item = &'a str> {
+    let bad: BTreeSet<String> = bad_files.iter().map(|file| file.path.to_owned()).collect();
+    let files = info.files.iter().filter(|file| file.is_on_disk());
+    let paths = files.map(|file| file.path.as_str());
+    paths.filter(move |&path| !bad.contains(path))
 }
 
 fn tell(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Result<()> {
@@ -268,6 +281,13 @@ fn tell(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Result<(
     }
     if !have.is_full() {
         render::say(format_args!("bad pieces: {}", list(&runs(have.zeros()))))?;
+    }
+    let whole: Vec<_> = whole_files(info, bad_files).collect();
+    for path in whole.iter().take(WHOLE_SHOWN) {
+        render::say(format_args!("whole      {path}"))?;
+    }
+    if let Some(more @ 1..) = whole.len().checked_sub(WHOLE_SHOWN) {
+        render::say(format_args!("whole      {}", Count(more, "more file")))?;
     }
     for file in bad_files {
         let BadFile { path, length, .. } = file;
@@ -296,18 +316,6 @@ fn tell(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Result<(
         }
     }
     Ok(())
-}
-
-/// Ascending numbers as runs: first and last.
-fn runs(numbers: impl Iterator<Item = u32>) -> Vec<[u32; 2]> {
-    let mut runs: Vec<[u32; 2]> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some([_, last]) if *last + 1 == number => *last = number,
-            _ => runs.push([number, number]),
-        }
-    }
-    runs
 }
 
 fn list(runs: &[[u32; 2]]) -> String {

@@ -40,6 +40,11 @@ pub(super) enum Told<'a> {
         files: usize,
         private: bool,
     },
+    FilesChosen {
+        selected_files: Vec<[usize; 2]>,
+        files: usize,
+        size: u64,
+    },
     Checking {
         bytes: u64,
         bytes_total: u64,
@@ -111,6 +116,8 @@ pub(super) struct Progress {
     pub(super) pieces: u32,
     pub(super) bytes_have: u64,
     pub(super) bytes_total: u64,
+    pub(super) bytes_wanted: u64,
+    pub(super) bytes_left: u64,
     pub(super) downloaded: u64,
     pub(super) uploaded: u64,
     pub(super) wasted: u64,
@@ -184,6 +191,8 @@ impl Progress {
             pieces: swarm.pieces,
             bytes_have: swarm.bytes_have,
             bytes_total: swarm.bytes_total,
+            bytes_wanted: swarm.bytes_wanted,
+            bytes_left: swarm.bytes_left,
             downloaded: swarm.downloaded,
             uploaded: swarm.uploaded,
             wasted: swarm.wasted,
@@ -196,12 +205,17 @@ impl Progress {
         }
     }
 
+    /// Of what is wanted.
+    pub(super) fn bytes_here(&self) -> u64 {
+        self.bytes_wanted - self.bytes_left
+    }
+
     /// For a live or plain line, behind the percentage; who is asked for peers when there are none.
     pub(super) fn line(&self, sources: Option<&Sources>) -> String {
         let (down, up) = (self.download_bytes_per_s, self.upload_bytes_per_s);
         let (peers, seeds) = (Count(self.peers, "peer"), Count(self.seeds, "seed"));
         let up = format!("up {}", PerSecond(up));
-        if self.bytes_have == self.bytes_total {
+        if self.bytes_left == 0 {
             return format!("seeding  {up}  {} sent  {peers}", Bytes(self.uploaded));
         }
         let eta = self.eta_s.map_or_else(
@@ -214,8 +228,8 @@ impl Progress {
         };
         format!(
             "{} of {}  down {}  {up}  ETA {eta}  {peers}",
-            Bytes(self.bytes_have),
-            Bytes(self.bytes_total),
+            Bytes(self.bytes_here()),
+            Bytes(self.bytes_wanted),
             PerSecond(down)
         )
     }

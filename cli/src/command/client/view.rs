@@ -23,7 +23,7 @@ use crate::link::Named;
 use crate::render::line::{Line, UNKNOWN};
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json};
-use crate::units::{Bytes, Count, PerSecond, Time, rate};
+use crate::units::{Bytes, Count, PerSecond, Time, rate, runs};
 
 /// Between two plain lines of a client that only seeds. Ours: a log of a day stays readable.
 const SEEDING_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +35,8 @@ const COMPLAINTS_MAX: usize =
 
 /// Files that are too long and told to people one by one. Ours: a screen.
 const TOO_LONG_SHOWN: usize = 20;
+/// Chosen files that are listed. Ours: as many as one looks through.
+const CHOSEN_SHOWN: usize = 20;
 
 /// A file that is longer on the disk than the torrent says; bytes.
 pub(super) struct TooLong {
@@ -63,6 +65,8 @@ pub(super) struct View {
     sources: Teller,
     /// How the disk fails, if it does.
     disk_failed: Option<mem::Discriminant<StorageError>>,
+    /// Some files only are wanted.
+    has_chosen: bool,
 }
 
 impl View {
@@ -95,6 +99,7 @@ impl View {
             external_ip: None,
             sources: Teller::default(),
             disk_failed: None,
+            has_chosen: false,
         }
     }
 
@@ -206,8 +211,9 @@ impl View {
         if self.mode == Mode::Json {
             return json::emit(&Told::Progress { state });
         }
+        self.line.set_total(Some(state.bytes_wanted));
         self.line
-            .set(state.bytes_have, state.line(sources.as_ref()));
+            .set(state.bytes_here(), state.line(sources.as_ref()));
         Ok(())
     }
 
@@ -220,6 +226,7 @@ impl View {
         match event {
             Event::MetadataProgress(progress) => self.metadata_progress(progress),
             Event::MetadataFound(torrent) => self.metadata_found(torrent),
+            Event::FilesChosen { files, bytes, vain } => self.files_chosen(files, *bytes, vain),
             Event::Checking { done, total } => self.checking(*done, *total),
             Event::Checked { .. } => self.checked(event, snapshot),
             Event::NotRemembered { error } => self.warn(&format!(
@@ -251,6 +258,39 @@ impl View {
                 self.warn("the disk works again")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Which files are wanted, when that was asked for.
+    fn files_chosen(&mut self, files: &[usize], size: u64, vain: &[String]) -> io::Result<()> {
+        self.has_chosen = true;
+        if self.mode == Mode::Json {
+            json::emit(&Told::FilesChosen {
+                selected_files: runs(files.iter().copied()),
+                files: files.len(),
+                size,
+            })?;
+        } else if let Some(torrent) = &self.torrent {
+            let all = torrent.info.files.iter().filter(|file| file.is_on_disk());
+            let all = Count(all.count(), "file");
+            let chosen = files.len();
+            render::say(format_args!("chosen: {chosen} of {all}, {}", Bytes(size)))?;
+            for &number in files.iter().take(CHOSEN_SHOWN) {
+                render::say(format_args!(
+                    "{number:>7}  {}",
+                    torrent.info.files[number].path
+                ))?;
+            }
+            if let Some(more @ 1..) = files.len().checked_sub(CHOSEN_SHOWN) {
+                render::say(format_args!("         and {}", Count(more, "more file")))?;
+            }
+        }
+        match vain {
+            [] => Ok(()),
+            vain => self.warn(&format!(
+                "not in the torrent, and passed over: {}; `shoal show` lists its files",
+                vain.join(", ")
+            )),
         }
     }
 
@@ -516,7 +556,10 @@ impl View {
         }
         self.line.calm_down(SEEDING_EVERY);
         if downloaded == 0 {
-            return render::say("complete: everything is here");
+            return render::say(match self.has_chosen {
+                true => "complete: all chosen files are here",
+                false => "complete: everything is here",
+            });
         }
         let (time, bytes, rate) = (Time(span), Bytes(downloaded), rate(downloaded, span));
         let rate = PerSecond(rate);

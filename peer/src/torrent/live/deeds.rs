@@ -52,13 +52,11 @@ impl Live {
                 self.board.post(Event::Complete);
                 // All of it is to be durable soon.
                 self.next_flush = now;
-                self.tell_trackers(
-                    now,
-                    match self.swarm.is_whole() {
-                        true => TrackerInput::Completed,
-                        false => TrackerInput::Paused(true),
-                    },
-                );
+                let input = match self.swarm.is_whole() {
+                    true => TrackerInput::Completed,
+                    false => TrackerInput::Paused(true),
+                };
+                self.tell_trackers(now, input);
             }
             Output::Event(event) => self.board.post(Event::Swarm(event)),
         }
