@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use shoal_metainfo::InfoHash;
 use shoal_metainfo::limits::PIECE_LENGTH_MAX;
 use shoal_peer::DhtConfig;
+use shoal_peer::shoal_dht::ItemError;
 use shoal_tracker::client::{Proxy, ProxyError};
 use url::{Host, Url};
 
@@ -102,9 +103,12 @@ pub(crate) enum UsageError {
         "{0} is no peer: write ADDRESS:PORT, [IPV6]:PORT or NAME:PORT, the port from 1 to 65535"
     )]
     Peer(String),
-    /// `--dht-bootstrap` with something that is no node.
+    /// `--dht-bootstrap` or `dht ping` with something that is no node.
     #[error("{0} is no node: write HOST:PORT, ADDRESS:PORT or [IPV6]:PORT")]
     DhtBootstrap(String),
+    /// `dht put` of more than nodes take.
+    #[error(transparent)]
+    DhtItem(#[from] ItemError),
     /// No info hash.
     #[error("{0} is no info hash: write its 40 hex digits")]
     InfoHash(String),

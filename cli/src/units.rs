@@ -42,6 +42,9 @@ pub(crate) enum UnitError {
     /// Not from 0 to 65535.
     #[error("{0:?} is no port; use a number from 0 to 65535")]
     Port(String),
+    /// Nobody is reached there.
+    #[error("nobody can be reached at port {0}; use a number from 1 to 65535")]
+    PortOfNobody(String),
     /// Not a number without sign and fraction, or beyond what it is for.
     #[error("{0:?} is no whole number from 0 to {1}")]
     Count(String, u32),

@@ -7,6 +7,7 @@
 pub mod address;
 mod connector;
 mod lines;
+mod relay;
 mod resolve;
 mod socks5;
 mod target;
@@ -45,8 +46,8 @@ pub struct Client {
     resolver: Arc<Resolver>,
     udp: Arc<Udp>,
     web: Web,
-    /// UDP has no way through it.
-    proxied: bool,
+    /// Leads to trackers on UDP too, if it can; nothing goes beside it.
+    proxy: Option<Arc<Proxy>>,
     /// Other than [`limits::EXCHANGE_MAX`] and [`limits::UDP_EXCHANGE_MAX`].
     timeout: Option<Duration>,
 }
@@ -59,7 +60,7 @@ impl Client {
     }
 
     /// A client whose every connection goes through a proxy; it is the proxy that looks names up.
-    /// Trackers on UDP are refused.
+    /// Trackers on UDP are asked through it if it relays datagrams, and else not at all.
     #[must_use]
     pub fn through(proxy: Proxy) -> Self {
         let never = |_: &str, _| Err(io::Error::other("names are the proxy's business"));
@@ -80,14 +81,13 @@ impl Client {
         proxy: Option<Proxy>,
     ) -> Self {
         let resolver = Arc::new(Resolver::new(lookup));
-        let proxied = proxy.is_some();
         let connector = || Connector::new(Arc::clone(&resolver), roots.clone(), proxy.clone());
         Self {
             web: Web::new(connector()),
             surf: surf::Client::with_http_client(connector()),
             resolver,
             udp: Arc::default(),
-            proxied,
+            proxy: proxy.map(Arc::new),
             timeout: None,
         }
     }
@@ -126,6 +126,12 @@ impl Client {
                     url: target.place.clone(),
                 };
                 let asked = async {
+                    if let Some(proxy) = &self.proxy {
+                        return match relayed(proxy, &target, &question).await? {
+                            Answer::Announce(answer) => Ok(answer),
+                            Answer::Scrape(_) => unreachable!("an announce is answered by one"),
+                        };
+                    }
                     let addresses = self.udp_addresses(&target).await?;
                     self.udp.announce(&addresses, &question).await
                 };
@@ -155,6 +161,9 @@ impl Client {
                 let most = info_hashes.len().min(limits::UDP_SCRAPE_HASHES_MAX);
                 let question = Question::Scrape(info_hashes[..most].to_vec());
                 let asked = async {
+                    if let Some(proxy) = &self.proxy {
+                        return relayed(proxy, &target, &question).await;
+                    }
                     let addresses = self.udp_addresses(&target).await?;
                     self.udp.ask(&addresses, &question).await
                 };
@@ -187,14 +196,7 @@ impl Client {
 
     /// The addresses of a tracker on UDP that may be asked.
     async fn udp_addresses(&self, target: &UdpTarget) -> Result<Vec<SocketAddr>, TrackerError> {
-        if self.proxied {
-            return Err(TrackerError::UdpThroughProxy);
-        }
-        let host = match &target.host {
-            Host::Domain(name) => Host::Domain(name.as_str()),
-            Host::Ipv4(ip) => Host::Ipv4(*ip),
-            Host::Ipv6(ip) => Host::Ipv6(*ip),
-        };
+        let host = borrowed(&target.host);
         let addresses = self.resolver.resolve(&host, target.port).await?;
         address::permitted(&host.to_string(), &addresses, Purpose::UdpAnnounce, None)
     }
@@ -219,6 +221,30 @@ impl Client {
         let after = self.timeout.unwrap_or(limit);
         let result = async_std::future::timeout(after, exchange).await;
         result.unwrap_or(Err(TrackerError::Timeout { after }))
+    }
+}
+
+/// What a tracker on UDP answers that is asked through a proxy.
+async fn relayed(
+    proxy: &Proxy,
+    target: &UdpTarget,
+    question: &Question,
+) -> Result<Answer, TrackerError> {
+    let host = borrowed(&target.host);
+    address::permitted_unseen(&host, Purpose::UdpAnnounce, None)?;
+    let to = match host {
+        Host::Domain(name) => Destination::Name(name, target.port),
+        Host::Ipv4(ip) => Destination::Address((ip, target.port).into()),
+        Host::Ipv6(ip) => Destination::Address((ip, target.port).into()),
+    };
+    relay::ask(proxy, to, question).await
+}
+
+fn borrowed(host: &Host) -> Host<&str> {
+    match host {
+        Host::Domain(name) => Host::Domain(name.as_str()),
+        Host::Ipv4(ip) => Host::Ipv4(*ip),
+        Host::Ipv6(ip) => Host::Ipv6(*ip),
     }
 }
 

@@ -54,9 +54,6 @@ pub enum TrackerError {
         /// What the system says.
         reason: String,
     },
-    /// The proxy does not relay it, and around the proxy nothing goes.
-    #[error("a tracker on udp cannot be reached through a proxy; it was not contacted")]
-    UdpThroughProxy,
     /// No connection through the proxy.
     #[cfg(feature = "client")]
     #[error("{0}")]
@@ -150,8 +147,9 @@ impl TrackerError {
             Self::Url { .. }
             | Self::Scheme { .. }
             | Self::ScrapeUnsupported
-            | Self::UdpThroughProxy
             | Self::Status { code: 410 } => Some(Retry::Never),
+            #[cfg(feature = "client")]
+            Self::Proxy(crate::client::ProxyError::NoDatagrams) => Some(Retry::Never),
             Self::Failure { retry, .. } => *retry,
             _ => None,
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-use crate::units::port;
+use crate::units::{UnitError, port};
 
 /// How the DHT is used where peers are looked for.
 #[derive(Debug, StructOpt)]
@@ -72,7 +72,7 @@ pub(crate) enum DhtTask {
         #[structopt(value_name = "HASH")]
         hash: String,
         /// The port that peers are reached at
-        #[structopt(value_name = "PORT", parse(try_from_str = port))]
+        #[structopt(value_name = "PORT", parse(try_from_str = port_of_peers))]
         port: u16,
     },
     /// Asks a node whether it is there
@@ -105,4 +105,11 @@ pub(crate) enum DhtTask {
         #[structopt(long, value_name = "TEXT", requires = "key")]
         salt: Option<String>,
     },
+}
+
+/// A port that somebody can be reached at.
+fn port_of_peers(text: &str) -> Result<u16, UnitError> {
+    let port = port(text)?;
+    let at_all = Some(port).filter(|&port| port != 0);
+    at_all.ok_or_else(|| UnitError::PortOfNobody(text.to_owned()))
 }

@@ -6,6 +6,7 @@
 mod item;
 mod view;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use shoal_peer::{Dht, DhtConfig, EngineError};
 
 use self::view::View;
 use crate::args::{self, DhtTask};
-use crate::config;
+use crate::config::{self, UsageError};
 use crate::error::Error;
 use crate::render::Mode;
 use crate::signals::Interrupt;
@@ -122,7 +123,8 @@ fn question(task: &DhtTask) -> Result<Question, Error> {
         DhtTask::GetPeers { hash } => Question::GetPeers(config::info_hash(hash)?),
         DhtTask::Announce { hash, port } => Question::Announce(config::info_hash(hash)?, *port),
         DhtTask::Ping { address } => {
-            let addresses = config::peer(address)?.addresses()?;
+            let wrong = |_| UsageError::DhtBootstrap(address.clone());
+            let addresses = config::peer(address).map_err(wrong)?.addresses()?;
             // A name that is found has an address.
             Question::Ping(*addresses.first().ok_or(DhtError::NobodyThere)?)
         }
@@ -167,7 +169,19 @@ async fn answer(dht: &Dht, question: &Question, view: &View) -> Result<(), Error
     match question {
         Question::Ping(_) => Ok(()),
         Question::GetPeers(info_hash) => {
-            let outcome = ask(dht, peers(*info_hash, None), |event| view.event(event)).await?;
+            let mut known = BTreeSet::new();
+            let outcome = ask(dht, peers(*info_hash, None), |event| {
+                let Event::Peers { from, peers, .. } = event else {
+                    return Ok(());
+                };
+                let mut new = peers.clone();
+                new.retain(|peer| known.insert(*peer));
+                view.peers(*from, &new)
+            });
+            let outcome = Outcome {
+                peers: known.len(),
+                ..outcome.await?
+            };
             view.peers_are_all(&outcome).map_err(Error::Output)?;
             match outcome.peers {
                 0 => Err(DhtError::NotFound(outcome.answers, "peers of it").into()),

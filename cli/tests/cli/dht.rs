@@ -131,7 +131,13 @@ fn wrong_questions_are_told() {
         ("dht get-peers abc", "40 hex digits"),
         ("dht get abc", "public key of 64"),
         ("dht announce abc 1", "40 hex digits"),
-        ("dht ping nowhere", "nowhere"),
+        (&format!("dht announce {HASH} 0"), "port 0"),
+        (&format!("dht put {}", "x".repeat(997)), "bytes"),
+        (
+            &format!("dht put x --key no.key --salt {}", "s".repeat(65)),
+            "salt",
+        ),
+        ("dht ping nowhere", "nowhere is no node: write HOST:PORT"),
         ("dht --dht-bootstrap nowhere", "HOST:PORT"),
         ("dht put x --seq 1", "--key"),
     ] {

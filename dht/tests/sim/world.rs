@@ -31,6 +31,8 @@ enum Who {
 
 struct Host {
     address: SocketAddr,
+    /// Of honest ones, which keep theirs.
+    id: Option<NodeId>,
     who: Who,
     /// When it is woken, so that it is woken once.
     wake: Option<Instant>,
@@ -114,17 +116,18 @@ impl World {
         let mut seed = [0; 32];
         self.rng.fill(&mut seed);
         let mut ids = fastrand::Rng::with_seed(self.rng.below(u64::MAX));
+        let id = Some(NodeId::for_ip(address.ip(), &mut ids));
         let config = Config {
             v4: true,
             saved: Saved {
-                id_v4: Some(NodeId::for_ip(address.ip(), &mut ids)),
+                id_v4: id,
                 id_v6: None,
                 nodes,
             },
             ..Config::default()
         };
         let node = Node::new(config, &seed, self.queue.now());
-        self.add(address, Who::Honest(Box::new(node)));
+        self.add(address, id, Who::Honest(Box::new(node)));
         self.carry_out(self.hosts.len() - 1);
     }
 
@@ -132,7 +135,7 @@ impl World {
     pub(crate) fn add_sybils(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) {
         for address in addresses {
             let id = self.ring.add(address, &mut self.rng);
-            self.add(address, Who::Sybil);
+            self.add(address, None, Who::Sybil);
             // It makes itself known, as everybody does.
             let host = self.hosts.len() - 1;
             for _ in 0..20 {
@@ -145,10 +148,11 @@ impl World {
         }
     }
 
-    fn add(&mut self, address: SocketAddr, who: Who) {
+    fn add(&mut self, address: SocketAddr, id: Option<NodeId>, who: Who) {
         self.places.insert(address, self.hosts.len());
         self.hosts.push(Host {
             address,
+            id,
             who,
             wake: None,
         });
@@ -184,9 +188,9 @@ impl World {
     }
 
     fn contact(&self, host: usize) -> Option<Contact> {
-        let id = self.node(host)?.save(self.queue.now()).id_v4?;
-        let address = self.hosts[host].address;
-        Some(Contact { id, address })
+        self.node(host)?;
+        let Host { address, id, .. } = self.hosts[host];
+        Some(Contact { id: id?, address })
     }
 
     /// The living honest nodes that are closest to a name.

@@ -1,8 +1,8 @@
 //! Connections through a SOCKS5 proxy. RFC 1928, RFC 1929.
 //!
-//! Names are sent as names, so that nothing is looked up beside the proxy. Only `CONNECT` is
-//! spoken: few proxies relay datagrams. Ours, since the ready ones are for tokio. Who connects, and
-//! whether he may, is not known here.
+//! Names are sent as names, so that nothing is looked up beside the proxy. `CONNECT` and `UDP
+//! ASSOCIATE` are spoken. Ours, since the ready ones are for tokio. Who connects, and whether he may,
+//! is not known here.
 
 use std::fmt;
 use std::io;
@@ -22,6 +22,9 @@ const NO_LOGIN: u8 = 0;
 const LOGIN: u8 = 2;
 const NO_METHOD: u8 = 0xff;
 const CONNECT: u8 = 1;
+const UDP_ASSOCIATE: u8 = 3;
+/// Source: RFC 1928, `REP`.
+const UNKNOWN_COMMAND: u8 = 7;
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
@@ -86,6 +89,15 @@ pub enum ProxyError {
         /// RFC 1928's `REP`.
         code: u8,
     },
+    /// It relays connections alone.
+    #[error(
+        "a tracker on udp cannot be reached through this proxy, which relays no datagrams (UDP \
+         ASSOCIATE); it was not contacted"
+    )]
+    NoDatagrams,
+    /// It relayed datagrams, and closed that.
+    #[error("the proxy has ended the relaying of datagrams")]
+    RelayEnded,
     /// No SOCKS5 proxy takes such a name.
     #[error("a name of {bytes} bytes is too long for a proxy")]
     NameTooLong {
@@ -163,8 +175,25 @@ impl Proxy {
     /// [`ProxyError`], by cause.
     pub async fn connect(&self, to: Destination<'_>) -> Result<TcpStream, ProxyError> {
         let mut stream = self.reach().await?;
-        self.shake_hands(&mut stream, to).await?;
+        self.shake_hands(&mut stream, CONNECT, to).await?;
         Ok(stream)
+    }
+
+    /// Has the proxy relay datagrams, for as long as the connection is open.
+    ///
+    /// # Errors
+    /// [`ProxyError`], by cause; [`ProxyError::NoDatagrams`] when it does no such thing.
+    pub(super) async fn associate(&self) -> Result<Association, ProxyError> {
+        let mut line = self.reach().await?;
+        // From where they will come is not known before they do.
+        let any = Destination::Address(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let port = self.shake_hands(&mut line, UDP_ASSOCIATE, any).await?;
+        let failed = |error: io::Error| broken(error);
+        // At the proxy's own address, whatever it says: it may know itself by another, and nothing
+        // goes elsewhere.
+        let proxy = line.peer_addr().map_err(failed)?;
+        let relay = SocketAddr::new(proxy.ip(), port);
+        Ok(Association { line, relay })
     }
 
     async fn reach(&self) -> Result<TcpStream, ProxyError> {
@@ -189,9 +218,10 @@ impl Proxy {
     async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
+        command: u8,
         to: Destination<'_>,
-    ) -> Result<(), ProxyError> {
-        let request = request(to)?;
+    ) -> Result<u16, ProxyError> {
+        let request = request(command, to)?;
         let greeting: &[u8] = match self.login {
             Some(_) => &[VERSION, 2, NO_LOGIN, LOGIN],
             None => &[VERSION, 1, NO_LOGIN],
@@ -207,26 +237,42 @@ impl Proxy {
             }
         }
         stream.write_all(&request).await.map_err(broken)?;
-        let [version, code, _, kind] = read(stream).await?;
+        let reply = read(stream).await;
+        // Some close the connection over a command that they do not know.
+        let reply = match command {
+            UDP_ASSOCIATE => reply.map_err(|_| ProxyError::NoDatagrams),
+            _ => reply,
+        };
+        let [version, code, _, kind] = reply?;
         if version != VERSION {
             return Err(not_socks(&format!("its reply is of version {version}")));
         }
-        if code != 0 {
-            return Err(ProxyError::Reply { code });
+        match code {
+            0 => {}
+            UNKNOWN_COMMAND if command == UDP_ASSOCIATE => return Err(ProxyError::NoDatagrams),
+            _ => return Err(ProxyError::Reply { code }),
         }
-        // The address that it took on its other side, which says nothing to us.
+        // The address that it took, which says nothing to us.
         match kind {
-            IPV4 => drop(read::<6>(stream).await?),
-            IPV6 => drop(read::<18>(stream).await?),
+            IPV4 => drop(read::<4>(stream).await?),
+            IPV6 => drop(read::<16>(stream).await?),
             NAME => {
                 let [length] = read(stream).await?;
-                let mut rest = vec![0; usize::from(length) + 2];
-                stream.read_exact(&mut rest).await.map_err(broken)?;
+                let mut name = vec![0; length.into()];
+                stream.read_exact(&mut name).await.map_err(broken)?;
             }
             _ => return Err(not_socks(&format!("its address is of kind {kind}"))),
         }
-        Ok(())
+        Ok(u16::from_be_bytes(read(stream).await?))
     }
+}
+
+/// A proxy that relays datagrams.
+pub(super) struct Association {
+    /// It does so until this is closed.
+    pub(super) line: TcpStream,
+    /// Where they are sent to and come from.
+    pub(super) relay: SocketAddr,
 }
 
 impl fmt::Debug for Proxy {
@@ -239,9 +285,34 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Shape: `version | CONNECT | 0 | kind: u8 | address | port: u16`.
-fn request(to: Destination<'_>) -> Result<Vec<u8>, ProxyError> {
-    let mut out = vec![VERSION, CONNECT, 0];
+/// Shape: `version | command | 0 | kind: u8 | address | port: u16`.
+fn request(command: u8, to: Destination<'_>) -> Result<Vec<u8>, ProxyError> {
+    with_destination(vec![VERSION, command, 0], to)
+}
+
+/// What stands before a datagram that is relayed.
+///
+/// Shape: `0: u16 | fragment 0 | kind: u8 | address | port: u16`.
+pub(super) fn datagram_head(to: Destination<'_>) -> Result<Vec<u8>, ProxyError> {
+    with_destination(vec![0, 0, 0], to)
+}
+
+/// A datagram that was relayed: whether it came from an IPv6 address, and its bytes. `None` when it
+/// is none, or a fragment.
+pub(super) fn datagram(bytes: &[u8]) -> Option<(bool, &[u8])> {
+    let [_, _, 0, kind, rest @ ..] = bytes else {
+        return None;
+    };
+    let address = match *kind {
+        IPV4 => 4,
+        IPV6 => 16,
+        NAME => 1 + usize::from(*rest.first()?),
+        _ => return None,
+    };
+    Some((*kind == IPV6, rest.get(address + 2..)?))
+}
+
+fn with_destination(mut out: Vec<u8>, to: Destination<'_>) -> Result<Vec<u8>, ProxyError> {
     let port = match to {
         Destination::Address(address) => {
             // As IPv4 when it is one: a proxy may know nothing else.
@@ -354,14 +425,14 @@ mod tests {
         }
     }
 
-    fn shake(url: &str, to: Destination<'_>, said: &[u8]) -> (Result<(), ProxyError>, Vec<u8>) {
+    fn shake(url: &str, to: Destination<'_>, said: &[u8]) -> (Result<u16, ProxyError>, Vec<u8>) {
         let proxy = Proxy::from_url(url).unwrap();
         let said = Cursor::new(said.to_vec());
         let mut wire = Wire {
             said,
             told: Vec::new(),
         };
-        let result = task::block_on(proxy.shake_hands(&mut wire, to));
+        let result = task::block_on(proxy.shake_hands(&mut wire, CONNECT, to));
         (result, wire.told)
     }
 
@@ -377,16 +448,16 @@ mod tests {
     fn address_and_name_are_asked_for_as_the_standard_has_it() {
         let said = [b"\x05\0", TAKEN].concat();
         let (result, told) = shake(PLAIN, peer(), &said);
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok(0));
         assert_eq!(told, b"\x05\x01\0\x05\x01\0\x01\x0a\0\0\x01\x1a\xe1");
         let name = Destination::Name("t.test", 80);
         let (result, told) = shake(PLAIN, name, b"\x05\0\x05\0\0\x03\x02abPP");
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok(0x5050));
         assert_eq!(told, b"\x05\x01\0\x05\x01\0\x03\x06t.test\0P");
         let v6 = Destination::Address("[::1]:80".parse().unwrap());
         let said = [b"\x05\0\x05\0\0\x04", &[0; 18][..]].concat();
         let (result, told) = shake(PLAIN, v6, &said);
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok(0));
         assert_eq!(told[3..7], *b"\x05\x01\0\x04");
     }
 
@@ -394,10 +465,10 @@ mod tests {
     fn login_is_offered_and_made_when_wanted() {
         let said = [b"\x05\x02\x01\0", TAKEN].concat();
         let (result, told) = shake(SECRET, peer(), &said);
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok(0));
         assert!(told.starts_with(b"\x05\x02\0\x02\x01\x01u\x02p@\x05"));
         let said = [b"\x05\0", TAKEN].concat();
-        assert_eq!(shake(SECRET, peer(), &said).0, Ok(()), "not wanted");
+        assert_eq!(shake(SECRET, peer(), &said).0, Ok(0), "not wanted");
         assert!(!format!("{:?}", Proxy::from_url(SECRET)).contains("p@"));
     }
 

@@ -269,7 +269,7 @@ impl Driver {
 }
 
 /// A transaction id that nobody can guess who has not seen it.
-fn mark() -> u32 {
+pub(super) fn mark() -> u32 {
     // The system's randomness does not fail once it has begun; should it, the source address still
     // keeps strangers out.
     getrandom::u32().unwrap_or_else(|_| fastrand::u32(..))

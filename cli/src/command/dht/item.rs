@@ -11,6 +11,7 @@ use shoal_peer::shoal_dht::{Item, ItemError, NodeId, SecretKey, Task};
 
 use super::DhtError;
 use crate::config::UsageError;
+use crate::error::Error;
 
 /// What a name or a public key names.
 pub(super) fn target(name: &str, salt: &[u8]) -> Result<NodeId, UsageError> {
@@ -35,16 +36,21 @@ impl Put {
         key: Option<&Path>,
         seq: Option<u32>,
         salt: &str,
-    ) -> Result<Self, DhtError> {
-        let put = Self {
-            value: format!("{}:{text}", text.len()).into_bytes(),
+    ) -> Result<Self, Error> {
+        let (value, salt) = (
+            format!("{}:{text}", text.len()).into_bytes(),
+            salt.as_bytes(),
+        );
+        // What is too long is told before a key is made and anybody is asked.
+        let any_key = SecretKey::new(&[0; 32]);
+        let fits = any_key.sign(value.clone(), salt, 1);
+        fits.map_err(UsageError::from)?;
+        Ok(Self {
+            value,
             key: key.map(read_or_make).transpose()?,
-            salt: salt.as_bytes().to_vec(),
+            salt: salt.to_vec(),
             seq: seq.map(i64::from),
-        };
-        // What is too long is told before anybody is asked.
-        put.item(None)?;
-        Ok(put)
+        })
     }
 
     /// Whether one must know what is stored to say which version this is.
@@ -158,6 +164,13 @@ mod tests {
         assert_eq!(put(None).item(None).unwrap().seq(), Some(1));
         assert_eq!(put(None).item(Some(6)).unwrap().seq(), Some(7));
         assert_eq!(put(Some(3)).item(Some(6)).unwrap().seq(), Some(3));
-        assert!(Put::new(&"x".repeat(997), None, None, "").is_err());
+        assert!(Put::new(&"x".repeat(996), None, None, "").is_ok());
+        let unmade = dir.path().join("unmade.key");
+        for (length, salt) in [(997, 0), (1, 65)] {
+            let (text, salt) = ("x".repeat(length), "s".repeat(salt));
+            let put = Put::new(&text, Some(&unmade), None, &salt);
+            assert!(matches!(put, Err(Error::Usage(_))), "{length}");
+            assert!(!unmade.exists());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use shoal_peer::shoal_dht::{Contact, Event, Family, Item, Outcome, Snapshot};
+use shoal_peer::shoal_dht::{Contact, Family, Item, Outcome, Snapshot};
 
 use super::item::hex;
 use crate::render::text::Printable;
@@ -130,12 +130,11 @@ impl View {
         })
     }
 
-    /// News of a lookup.
-    pub(super) fn event(&self, event: &Event) -> io::Result<()> {
-        let Event::Peers { from, peers, .. } = event else {
+    /// A node names peers.
+    pub(super) fn peers(&self, from: SocketAddr, peers: &[SocketAddr]) -> io::Result<()> {
+        if peers.is_empty() {
             return Ok(());
-        };
-        let from = *from;
+        }
         match self.mode {
             Mode::Json => json::emit(&Told::Peers { from, peers }),
             _ => peers.iter().try_for_each(say),

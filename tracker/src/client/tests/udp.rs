@@ -19,14 +19,14 @@ enum Asked {
 }
 
 /// A tracker on UDP that keeps what it was asked. Its thread ends with the test.
-struct Stub {
-    address: SocketAddr,
+pub(super) struct Stub {
+    pub(super) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Stub {
     /// One that answers well, with this peer.
-    fn good(ip: IpAddr, peer: &'static [u8]) -> Self {
+    pub(super) fn good(ip: IpAddr, peer: &'static [u8]) -> Self {
         let id = ConnectionId(0x5eed);
         Self::new(ip, move |head, request| {
             let mark = head.transaction;
