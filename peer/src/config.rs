@@ -20,7 +20,7 @@ pub struct EngineConfig {
     /// None: nobody reaches us, and no peer is told a port.
     pub listen: Vec<SocketAddr>,
     /// Every connection to a peer or a tracker goes through it, and names are looked up by it;
-    /// what it cannot relay (trackers on UDP) is not done at all.
+    /// what it cannot relay is not done at all.
     pub proxy: Option<Proxy>,
     /// Threads that write and hash; half as many more read.
     pub disk_threads: usize,

@@ -178,10 +178,8 @@ async fn answer(dht: &Dht, question: &Question, view: &View) -> Result<(), Error
                 new.retain(|peer| known.insert(*peer));
                 view.peers(*from, &new)
             });
-            let outcome = Outcome {
-                peers: known.len(),
-                ..outcome.await?
-            };
+            let mut outcome = outcome.await?;
+            outcome.peers = known.len();
             view.peers_are_all(&outcome).map_err(Error::Output)?;
             match outcome.peers {
                 0 => Err(DhtError::NotFound(outcome.answers, "peers of it").into()),

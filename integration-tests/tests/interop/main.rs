@@ -14,6 +14,7 @@ mod magnets;
 mod near;
 mod net;
 mod pex;
+mod relay;
 mod trackers;
 mod web;
 
