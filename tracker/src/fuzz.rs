@@ -6,6 +6,7 @@ use crate::error::TrackerError;
 use crate::http::head::{self, RequestLine};
 use crate::http::{query, response};
 use crate::limits;
+use crate::policy::{ListError, parse_clients, parse_hashes};
 use crate::udp::packet::{self, Head, Request, Response};
 
 /// Reads `data` as the query of an announce and of a scrape.
@@ -28,6 +29,34 @@ pub fn query(data: &[u8]) {
             assert_eq!(query::scrape(again.as_bytes()), Ok(hashes));
         }
         Err(error) => assert!(printable(&error.to_string())),
+    }
+}
+
+/// Reads `data` as a list of torrents and as one of clients.
+pub fn lists(data: &[u8]) {
+    let lines = data.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let at_fault = |error: ListError| {
+        assert!((1..=lines).contains(&error.line));
+        assert!(printable(&error.to_string()));
+    };
+    match parse_hashes(data) {
+        Ok(hashes) => {
+            assert!(hashes.len() <= lines);
+            let text: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
+            assert_eq!(parse_hashes(text.as_bytes()), Ok(hashes));
+        }
+        Err(error) => at_fault(error),
+    }
+    match parse_clients(data) {
+        Ok(clients) => {
+            assert!(
+                clients
+                    .iter()
+                    .all(|prefix| (1..=20).contains(&prefix.len()))
+            );
+            assert_eq!(parse_clients(&clients.join(&b'\n')), Ok(clients));
+        }
+        Err(error) => at_fault(error),
     }
 }
 

@@ -85,6 +85,7 @@ pub mod fuzz;
 mod host;
 pub mod http;
 pub mod limits;
+pub mod policy;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;

@@ -246,3 +246,39 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
 /// Longest URL of a file on a web seed, bytes. Ours: a web seed's and a path, each as long as it
 /// may be, with every byte of the path escaped.
 pub const WEB_URL_BYTES_MAX: usize = 16 << 10;
+
+// The policy.
+
+/// Entries of a list of torrents. Ours: as many as the table holds.
+pub const LISTED_MAX: usize = TORRENTS_MAX;
+
+/// Bytes of a list. Ours: [`LISTED_MAX`] hashes with a remark of some words behind each.
+pub const LIST_BYTES_MAX: usize = 128 << 20;
+
+/// Entries of a list of clients. Ours: each is compared with each announce.
+pub const CLIENTS_LISTED_MAX: usize = 1_000;
+
+/// .torrent files in a folder that is watched. Ours: looked at every few seconds.
+pub const FOLDER_FILES_MAX: usize = 100_000;
+
+/// Passkeys. Ours: some 300 bytes each.
+pub const KEYS_MAX: usize = 1_000_000;
+
+/// Peers at once of a passkey without a bound of its own. Ours: a seed box has some hundreds of
+/// torrents; 200 bytes each.
+pub const PEERS_PER_KEY_MAX: u32 = 1_000;
+
+/// What a peer can move in a second, bytes. Ours: a line of 100 Gbit/s; who says more is not
+/// believed.
+pub const BYTES_PER_SECOND_MAX: u64 = 12_500_000_000;
+
+/// How often the interval is stretched under load at most. Ours: four hours instead of thirty
+/// minutes; a swarm whose members come less often forgets too many.
+pub const STRETCH_MAX: u32 = 8;
+
+/// The load is an average over this. Ours: a second of many is no burden, a minute is.
+pub const LOAD_AVERAGED: Duration = Duration::from_secs(10);
+
+/// Torrents without a peer whose completed counts are kept. Ours: 30 bytes each; then those of low
+/// counts go.
+pub const COMPLETED_MAX: usize = 4_000_000;

@@ -17,6 +17,9 @@
 //! must not take anybody's entry away; for the same reason `stopped` removes an address only under
 //! the id that was announced there.
 
+mod completed;
+mod kept;
+mod listed;
 mod shard;
 mod snapshot;
 mod store;
@@ -25,8 +28,8 @@ mod torrent;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -35,6 +38,8 @@ use shoal_metainfo::{InfoHash, PeerId};
 use crate::announce::{AnnounceEvent, AnnounceRequest, ScrapeEntry};
 use crate::host::is_local;
 use crate::limits;
+use crate::policy::Lists;
+pub use kept::{KeptPeer, read_swarms};
 use shard::Shard;
 pub use snapshot::{PeerSnapshot, RegistrySnapshot, TorrentSnapshot};
 use swarm::{Key, Room, Told, socket_address};
@@ -59,6 +64,9 @@ pub struct RegistryConfig {
     pub peers_total_max: usize,
     /// Torrents that are watched: the first ones.
     pub watched_max: usize,
+    /// Torrents whose completed counts are kept when they leave the table; with 0 none is, and
+    /// [`Registry::take_completed`] tells of nothing.
+    pub completed_max: usize,
 }
 
 impl Default for RegistryConfig {
@@ -71,6 +79,7 @@ impl Default for RegistryConfig {
             peers_per_host_max: limits::PEERS_PER_HOST_MAX,
             peers_total_max: limits::PEERS_TOTAL_MAX,
             watched_max: limits::WATCHED_TORRENTS_MAX,
+            completed_max: 0,
         }
     }
 }
@@ -124,8 +133,11 @@ pub struct Change {
 #[non_exhaustive]
 pub enum Refusal {
     /// Not one of the torrents served.
-    #[error("unregistered torrent {0}: this tracker does not serve it")]
+    #[error("unregistered torrent {0}: this tracker does not serve it; ask who runs it to list it")]
     Unregistered(InfoHash),
+    /// One of the torrents that are not served.
+    #[error("torrent {0} is denied here: use another of its trackers, or ask who runs this one")]
+    Denied(InfoHash),
     /// As many torrents or peers as the table holds.
     #[error("this tracker is full; try again later")]
     Full,
@@ -141,6 +153,11 @@ pub struct Registry {
     begun: Instant,
     torrents: AtomicUsize,
     peers: AtomicUsize,
+    /// Looked at for torrents that are not in the table: what is denied is not in it, and of a
+    /// closed tracker all that is allowed is.
+    lists: RwLock<Arc<Lists>>,
+    /// Seconds of the longest interval that peers were told of late: after two they are silent.
+    interval: AtomicU32,
 }
 
 impl Registry {
@@ -150,21 +167,21 @@ impl Registry {
     pub fn new(config: RegistryConfig, seed: u64, now: Instant) -> Self {
         let mut rng = Rng::with_seed(seed);
         let key = Key(rng.u64(..), rng.u64(..));
-        let shard = |_| Mutex::new(Shard::new(key, rng.fork()));
+        let completed_max = config.completed_max.div_ceil(limits::SHARDS);
+        let shard = |_| Mutex::new(Shard::new(key, rng.fork(), completed_max));
+        let lists = Arc::new(Lists::new(config.allowed.clone(), BTreeSet::new()));
+        let interval = u32::try_from(config.interval.as_secs()).unwrap_or(u32::MAX);
         let registry = Self {
             shards: (0..limits::SHARDS).map(shard).collect(),
             key,
             begun: now,
             torrents: AtomicUsize::new(0),
             peers: AtomicUsize::new(0),
+            lists: RwLock::default(),
+            interval: AtomicU32::new(interval),
             config,
         };
-        for (at, info_hash) in registry.config.allowed.iter().flatten().enumerate() {
-            let hash = registry.key.hash(&info_hash.0);
-            let torrent = Torrent::new(*info_hash, at < registry.config.watched_max, 0);
-            registry.shard(hash).insert(hash, torrent);
-            registry.torrents.fetch_add(1, Ordering::Relaxed);
-        }
+        registry.set_lists(lists);
         registry
     }
 
@@ -206,7 +223,7 @@ impl Registry {
         let mut shard = self.shard(hash);
         let place = match shard.find(hash, &request.info_hash) {
             Some(place) => place,
-            None if stopped && self.config.allowed.is_none() => return Ok(()),
+            None if stopped && !self.lists().is_closed() => return Ok(()),
             None => shard.insert(hash, self.new_torrent(request.info_hash, now)?),
         };
         let (torrent, rng) = shard.at(place);
@@ -229,6 +246,9 @@ impl Registry {
         (answer.seeders, answer.leechers) = torrent.counts();
         if !stopped {
             torrent.sample(request, ip.is_ipv6(), done.at, families, answer, rng);
+        }
+        if done.change == Some(AnnounceEvent::Completed) {
+            shard.note_completed(hash, place);
         }
         Ok(())
     }
@@ -254,7 +274,7 @@ impl Registry {
     pub fn expire(&self, now: Instant) {
         let now = self.seconds(now);
         let oldest = self.oldest(now);
-        let keep_deserted = self.config.allowed.is_some();
+        let keep_deserted = self.lists().is_closed();
         for shard in &self.shards {
             let mut shard = lock(shard);
             let (peers, torrents) = shard.expire(now, oldest, keep_deserted);
@@ -306,14 +326,20 @@ impl Registry {
 
     /// Who announced before then is silent.
     fn oldest(&self, now: u32) -> u32 {
-        let silence = self.config.interval * 2 + limits::EXPIRY_SLACK;
-        now.saturating_sub(u32::try_from(silence.as_secs()).unwrap_or(u32::MAX))
+        let interval = u64::from(self.interval.load(Ordering::Relaxed));
+        let silence = interval * 2 + limits::EXPIRY_SLACK.as_secs();
+        now.saturating_sub(u32::try_from(silence).unwrap_or(u32::MAX))
     }
 
     /// Counts a torrent and makes it, if there is room.
     fn new_torrent(&self, info_hash: InfoHash, now: u32) -> Result<Torrent, Refusal> {
-        if self.config.allowed.is_some() {
-            return Err(Refusal::Unregistered(info_hash));
+        let lists = self.lists();
+        lists.admit(&info_hash)?;
+        if lists.is_closed() {
+            // New in the list, which is being put into the table.
+            let before = self.torrents.fetch_add(1, Ordering::Relaxed);
+            let watched = before < self.config.watched_max;
+            return Ok(Torrent::new(info_hash, watched, now));
         }
         if self.peers.load(Ordering::Relaxed) >= self.config.peers_total_max {
             return Err(Refusal::Full);

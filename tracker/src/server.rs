@@ -9,6 +9,7 @@ mod connection;
 mod guests;
 mod http;
 mod listen;
+mod lists;
 mod paths;
 mod udp;
 
@@ -17,7 +18,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_std::channel::{Receiver, Sender, bounded};
 use async_std::task;
@@ -25,10 +26,13 @@ use futures_lite::FutureExt as _;
 use shoal_metainfo::InfoHash;
 
 use crate::limits;
+use crate::policy::{Policy, PolicyConfig};
 use crate::registry::{Change, Registry, RegistryConfig, RegistrySnapshot};
 use crate::udp::connection_ids::ConnectionIds;
 use guests::Guests;
 use http::{Loop, Waker};
+use lists::Watch;
+pub use lists::{ListFileError, ListFiles, ListsLoaded, News};
 use paths::Paths;
 use udp::Workers;
 
@@ -46,8 +50,18 @@ pub struct ServerConfig {
     /// Paths that are announced at beside `/announce`, as a URL has them: `/PASSKEY/announce`,
     /// `/announce.php`. Scrapes are where BEP 48 puts them.
     pub announce_paths: Vec<String>,
-    /// The torrents served; `None` serves any.
+    /// The torrents served; `None` serves any, unless the lists name some.
     pub allowed: Option<BTreeSet<InfoHash>>,
+    /// Lists in files that are read again when they change.
+    pub lists: ListFiles,
+    /// Whether an announce needs a passkey, `/KEY/announce`.
+    pub private: bool,
+    /// Announces a second that are no burden: with more, the interval is stretched.
+    pub capacity: Option<u32>,
+    /// Torrents at the same time, when any is served.
+    pub torrents_max: usize,
+    /// Peers of all torrents.
+    pub peers_max: usize,
     /// What peers are told to keep, whole seconds, at least [`limits::SERVER_INTERVAL_MIN`].
     pub interval: Duration,
     /// What peers are told not to fall below.
@@ -68,6 +82,11 @@ impl Default for ServerConfig {
             udp_workers: udp_workers(),
             announce_paths: Vec::new(),
             allowed: None,
+            lists: ListFiles::default(),
+            private: false,
+            capacity: None,
+            torrents_max: limits::TORRENTS_MAX,
+            peers_max: limits::PEERS_TOTAL_MAX,
             interval: limits::SERVER_INTERVAL_DEFAULT,
             min_interval: None,
             trust_forwarded_for: false,
@@ -119,6 +138,9 @@ pub enum ServerError {
         /// Why not.
         why: &'static str,
     },
+    /// A list that cannot be used.
+    #[error(transparent)]
+    List(#[from] ListFileError),
     /// Nowhere to listen.
     #[error("no address to listen on was given")]
     NoAddress,
@@ -135,9 +157,10 @@ pub enum ServerError {
 /// What all connections share.
 #[derive(Debug)]
 struct Shared {
-    registry: Registry,
+    registry: Arc<Registry>,
+    policy: Arc<Policy>,
+    watch: Watch,
     paths: Paths,
-    interval: Duration,
     min_interval: Option<Duration>,
     trust_forwarded_for: bool,
     events: Sender<ServerEvent>,
@@ -198,21 +221,31 @@ impl Server {
         let paths = Paths::new(&config.announce_paths)?;
         let (listeners, udp) = listen::all(&config.listen, config.udp_workers)?;
         let table = RegistryConfig {
-            allowed: config.allowed,
             interval: config.interval,
+            torrents_max: config.torrents_max,
+            peers_total_max: config.peers_max,
             ..RegistryConfig::default()
         };
         let now = Instant::now();
         let (seed, key) = (u64::from_ne_bytes(random()?), random()?);
-        let registry = Registry::new(table, seed, now);
+        let registry = Arc::new(Registry::new(table, seed, now));
+        let rules = PolicyConfig {
+            private: config.private,
+            capacity: config.capacity,
+            interval: config.interval,
+            unix_now: unix_now(),
+        };
+        let policy = Arc::new(Policy::new(&rules, Arc::clone(&registry), now));
+        let watch = Watch::begin(config.lists, config.allowed, &policy)?;
         let (events, events_queue) = bounded(limits::EVENTS_QUEUED_MAX);
         let waker = Waker::new().map_err(ServerError::Descriptors)?;
         let (stop, stopped) = bounded(1);
         let (running, ended) = bounded(1);
         let shared = Shared {
             registry,
+            policy,
+            watch,
             paths,
-            interval: config.interval,
             min_interval: config.min_interval,
             trust_forwarded_for: config.trust_forwarded_for,
             events,
@@ -271,6 +304,7 @@ impl Server {
             shared.stop.close();
         }
         let workers = Workers::start(udp, &shared, &ids, &running);
+        shared.watch.start(&shared, &running);
         sweep(shared).await;
         // The sockets here go first: who waits for the end may take the port.
         workers.wake();
@@ -309,6 +343,23 @@ impl ServerHandle {
         self.shared.registry.snapshot(Instant::now())
     }
 
+    /// The rules of this tracker: keys and lists, to be looked at and changed while it runs.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.shared.policy
+    }
+
+    /// Reads all lists again, now.
+    pub fn reload(&self) {
+        self.shared.watch.reload();
+    }
+
+    /// What becomes of the lists, and of the interval under load; as [`ServerHandle::events`].
+    #[must_use]
+    pub fn news(&self) -> Receiver<News> {
+        self.shared.watch.news()
+    }
+
     /// What happens from now on, at most [`limits::EVENTS_QUEUED_MAX`] of it unread: one stream,
     /// whoever reads.
     #[must_use]
@@ -338,8 +389,19 @@ async fn sweep(shared: Arc<Shared>) {
         if tick.or(&mut stopped).await {
             return;
         }
-        shared.registry.expire(Instant::now());
+        let now = Instant::now();
+        shared.registry.expire(now);
+        if let Some(interval) = shared.policy.tick(now) {
+            let load = shared.policy.load();
+            shared.watch.tell(News::Interval { interval, load });
+        }
     }
+}
+
+/// Seconds since 1970.
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// The secrets of this run.

@@ -6,6 +6,7 @@ use fastrand::Rng;
 use hashbrown::HashTable;
 use shoal_metainfo::InfoHash;
 
+use super::completed::Completed;
 use super::store::slack;
 use super::swarm::Key;
 use super::torrent::Torrent;
@@ -18,6 +19,7 @@ pub(super) struct Shard {
     index: HashTable<u32>,
     torrents: Vec<Torrent>,
     round: Round,
+    pub(super) completed: Completed,
     pub(super) rng: Rng,
 }
 
@@ -31,12 +33,14 @@ struct Round {
 }
 
 impl Shard {
-    pub(super) fn new(key: Key, rng: Rng) -> Self {
+    /// `completed_max` counts are kept of torrents that left.
+    pub(super) fn new(key: Key, rng: Rng, completed_max: usize) -> Self {
         Self {
             key,
             index: HashTable::new(),
             torrents: Vec::new(),
             round: Round::default(),
+            completed: Completed::new(key, completed_max),
             rng,
         }
     }
@@ -57,8 +61,9 @@ impl Shard {
         (&mut self.torrents[place], &mut self.rng)
     }
 
-    /// Puts in a torrent that is not there.
-    pub(super) fn insert(&mut self, hash: u64, torrent: Torrent) -> usize {
+    /// Puts in a torrent that is not there, with what it had when it left.
+    pub(super) fn insert(&mut self, hash: u64, mut torrent: Torrent) -> usize {
+        torrent.completed = self.completed.take(hash, &torrent.info_hash);
         let place = self.torrents.len();
         if place == self.torrents.capacity() {
             self.torrents.reserve_exact(8 + slack(place));
@@ -120,8 +125,33 @@ impl Shard {
         Some(at)
     }
 
+    /// One more download of the torrent at a place became whole.
+    pub(super) fn note_completed(&mut self, hash: u64, place: usize) {
+        let torrent = &self.torrents[place];
+        let (info_hash, count) = (torrent.info_hash, torrent.completed);
+        self.completed.note(hash, info_hash, count);
+    }
+
+    /// Takes out all torrents but these; returns the peers and torrents that went.
+    pub(super) fn retain(&mut self, keeps: impl Fn(&InfoHash) -> bool) -> (usize, usize) {
+        let (mut peers, mut torrents) = (0, 0);
+        for at in (0..self.torrents.len()).rev() {
+            if !keeps(&self.torrents[at].info_hash) {
+                peers += self.torrents[at].len();
+                torrents += 1;
+                self.remove(at);
+            }
+        }
+        // Places have moved.
+        self.round.peers = None;
+        (peers, torrents)
+    }
+
     fn remove(&mut self, place: usize) {
-        let gone = self.torrents[place].info_hash;
+        let torrent = &self.torrents[place];
+        let (gone, count) = (torrent.info_hash, torrent.completed);
+        let hash = self.key.hash(&gone.0);
+        self.completed.leave(hash, gone, count, &mut self.rng);
         self.forget(&gone, place);
         self.torrents.swap_remove(place);
         if let Some(moved) = self.torrents.get(place) {

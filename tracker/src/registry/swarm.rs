@@ -148,7 +148,8 @@ impl<const N: usize> Swarm<N> {
         // A client that was started again where another one, or itself, died.
         let is_anew = told.event == Some(AnnounceEvent::Started)
             && known.is_some_and(|at| self.store.states()[at].peer_id != told.state.peer_id);
-        let counted = !is_anew && known.is_some_and(|at| self.store.states()[at].completed());
+        let counted = told.state.completed()
+            || !is_anew && known.is_some_and(|at| self.store.states()[at].completed());
         let completes = told.event == Some(AnnounceEvent::Completed) && told.is_seed() && !counted;
         let change = if completes {
             told.event

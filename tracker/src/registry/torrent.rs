@@ -9,7 +9,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use shoal_metainfo::InfoHash;
 
-use super::snapshot::{PeerSnapshot, TorrentSnapshot};
+use super::kept::{KeptPeer, push_head, push_peer};
+use super::snapshot::{PeerDetail, PeerSnapshot, TorrentSnapshot};
+use super::store::State;
 use super::swarm::{Done, Key, Room, Swarm, Told, compact, socket_address};
 use super::{Answer, Families};
 use crate::announce::{AnnounceRequest, ScrapeEntry};
@@ -146,6 +148,40 @@ impl Torrent {
             return from;
         }
         self.v4.expire(key, oldest, from, left)
+    }
+
+    /// Appends all of it, as `kept` has it.
+    pub(super) fn write(&self, now: u32, out: &mut Vec<u8>) {
+        let v6 = self.v6.as_deref();
+        push_head(
+            out,
+            &self.info_hash,
+            self.v4.len(),
+            v6.map_or(0, Swarm::len),
+        );
+        for (address, state, seed, _) in self.v4.iter() {
+            let peer = (state.peer_id, seed, state.completed());
+            push_peer(out, address, peer, now.saturating_sub(state.seen()));
+        }
+        for (address, state, seed, _) in v6.iter().flat_map(|v6| v6.iter()) {
+            let peer = (state.peer_id, seed, state.completed());
+            push_peer(out, address, peer, now.saturating_sub(state.seen()));
+        }
+    }
+
+    /// Takes back a peer; whether there was room.
+    pub(super) fn restore(&mut self, key: Key, peer: &KeptPeer, room: Room, rng: &mut Rng) -> bool {
+        let told = Told {
+            state: State::new(peer.peer_id, 0, peer.counted),
+            detail: PeerDetail {
+                left: u64::from(!peer.seed),
+                uploaded: 0,
+                downloaded: 0,
+            },
+            event: None,
+        };
+        let (ip, port) = (peer.address.ip().to_canonical(), peer.address.port());
+        self.update(key, ip, port, told, room, rng).is_some()
     }
 
     pub(super) fn snapshot(&self, now: u32) -> TorrentSnapshot {

@@ -16,6 +16,7 @@ use super::Shared;
 use super::paths::Place;
 use crate::http::query;
 use crate::http::response::{AnnounceReply, Peers, encode_failure, encode_scrape, push_announce};
+use crate::policy::{Errand, errand};
 use crate::registry::{Answer, Families};
 
 /// What a handler needs of a request and tide's own type cannot carry unharmed.
@@ -42,7 +43,7 @@ type Asking = Request<Arc<Shared>>;
 
 async fn route(request: Asking) -> tide::Result {
     let path = request.url().path();
-    match request.state().paths.at(path) {
+    match request.state().place(path).map(|(place, _)| place) {
         // Who asks for a head alone wants nothing to happen.
         Some(_) if request.method() != Method::Get => {
             let text = "An announce or a scrape is a GET.\n";
@@ -83,11 +84,15 @@ fn bencoded(body: Vec<u8>) -> tide::Response {
 fn answer(request: &Asking, place: Place) -> Vec<u8> {
     let asked = request.ext::<Asked>().expect("each request is given one");
     let (shared, mut body) = (request.state(), Vec::new());
+    let key = shared.place(request.url().path()).and_then(|(_, key)| key);
     let answered = match place {
         Place::Announce => shared
             .ip(asked.peer, asked.forwarded.as_deref())
-            .and_then(|ip| shared.announce(&asked.query, ip, &mut Answer::default(), &mut body)),
-        Place::Scrape => shared.scrape(&asked.query, &mut body),
+            .and_then(|ip| {
+                let answer = &mut Answer::default();
+                shared.announce(&asked.query, key, ip, answer, &mut body)
+            }),
+        Place::Scrape => shared.scrape(&asked.query, key, &mut body),
     };
     match answered {
         Ok(()) => body,
@@ -96,20 +101,37 @@ fn answer(request: &Asking, place: Place) -> Vec<u8> {
 }
 
 impl Shared {
+    /// What is done at a path; of a private tracker, also what stands where the passkey does.
+    pub(super) fn place<'p>(&self, path: &'p str) -> Option<(Place, Option<&'p [u8]>)> {
+        let known = self.paths.at(path).map(|place| (place, None));
+        known.or_else(|| {
+            let named = self.policy.is_private().then(|| errand(path.as_bytes()));
+            named.flatten().map(|(errand, key)| match errand {
+                Errand::Announce => (Place::Announce, Some(key)),
+                Errand::Scrape => (Place::Scrape, Some(key)),
+            })
+        })
+    }
+
     /// Appends the answer to an announce; its `failure reason` when there is none.
     pub(super) fn announce(
         &self,
         query: &[u8],
+        key: Option<&[u8]>,
         ip: IpAddr,
         answer: &mut Answer,
         body: &mut Vec<u8>,
     ) -> Result<(), String> {
         let query = query::announce(query).map_err(|error| error.to_string())?;
         let (request, both) = (&query.request, Families::Both);
-        let announced = self
-            .registry
-            .answer(Instant::now(), request, ip, both, answer);
-        announced.map_err(|refusal| refusal.to_string())?;
+        let now = Instant::now();
+        let pass = self.policy.enter(now, request, key);
+        let pass = pass.map_err(|refusal| refusal.to_string())?;
+        let announced = self.registry.answer(now, request, ip, both, answer);
+        announced.map_err(|refusal| {
+            pass.give_back();
+            refusal.to_string()
+        })?;
         if let Some(change) = answer.told(request, ip) {
             self.tell(change);
         }
@@ -127,7 +149,7 @@ impl Shared {
             Peers::Dictionaries(&dictionaries)
         };
         let reply = AnnounceReply {
-            interval: self.interval,
+            interval: self.policy.interval(),
             min_interval: self.min_interval,
             seeders: answer.seeders,
             leechers: answer.leechers,
@@ -139,7 +161,14 @@ impl Shared {
     }
 
     /// Appends the answer to a scrape; its `failure reason` when there is none.
-    pub(super) fn scrape(&self, query: &[u8], body: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn scrape(
+        &self,
+        query: &[u8],
+        key: Option<&[u8]>,
+        body: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let may = self.policy.may_scrape(Instant::now(), key);
+        may.map_err(|refusal| refusal.to_string())?;
         let hashes = query::scrape(query).map_err(|error| error.to_string())?;
         body.append(&mut encode_scrape(&self.registry.scrape(&hashes)));
         Ok(())

@@ -92,7 +92,7 @@ impl Workers {
         for worker in workers {
             let socket = Arc::clone(&worker.socket);
             let (shared, running) = (Arc::clone(shared), running.clone());
-            let responder = Responder::new(ids.clone(), shared.interval);
+            let responder = Responder::new(ids.clone(), Arc::clone(&shared.policy));
             let run = move || {
                 work(&worker, responder, &shared);
                 // Who waits for the end may take the port.

@@ -11,32 +11,35 @@
 //! ```
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use shoal_metainfo::InfoHash;
 
 use super::connection_ids::ConnectionIds;
+use super::options::Options;
 use super::packet::{self, Counts, Head, Request, TransactionId};
 use crate::announce::AnnounceRequest;
 use crate::limits;
+use crate::policy::{Errand, Pass, Policy, PolicyRefusal, errand};
 use crate::registry::{Answer, Change, Families, Registry};
 
 /// Answers packets; one for each thread.
 #[derive(Debug)]
 pub struct Responder {
     ids: ConnectionIds,
-    interval: Duration,
+    policy: Arc<Policy>,
     /// Used again for each announce.
     answer: Answer,
 }
 
 impl Responder {
-    /// One that tells peers to come again after `interval`.
+    /// One that lets in whom the policy lets in.
     #[must_use]
-    pub fn new(ids: ConnectionIds, interval: Duration) -> Self {
+    pub fn new(ids: ConnectionIds, policy: Arc<Policy>) -> Self {
         Self {
             ids,
-            interval,
+            policy,
             answer: Answer::default(),
         }
     }
@@ -62,8 +65,16 @@ impl Responder {
             return None;
         }
         match Request::decode(packet) {
-            Ok(Request::Announce { request, .. }) => {
-                return self.announce(now, head.transaction, request, ip, registry, out);
+            Ok(Request::Announce { request, options }) => {
+                let told =
+                    self.announce(now, head.transaction, request, options, ip, registry, out);
+                return told.unwrap_or_else(|refusal| {
+                    refuse(head.transaction, &*refusal, out);
+                    None
+                });
+            }
+            Ok(Request::Scrape(_)) if self.policy.is_private() => {
+                refuse(head.transaction, &PolicyRefusal::UdpScrape, out);
             }
             Ok(Request::Scrape(hashes)) => scrape(head.transaction, hashes, registry, out),
             // Asked for above.
@@ -73,34 +84,58 @@ impl Responder {
         None
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a packet and where it goes")]
     fn announce(
         &mut self,
         now: Instant,
         transaction: TransactionId,
         mut request: AnnounceRequest,
+        options: Options<'_>,
         ip: IpAddr,
         registry: &Registry,
         out: &mut Vec<u8>,
-    ) -> Option<Change> {
+    ) -> Result<Option<Change>, Box<dyn std::fmt::Display>> {
         if ip.is_ipv6() {
             // Such as fit; who leaves it to us is given as many.
             let max = limits::UDP_PEERS_V6_MAX;
             request.numwant = Some(request.numwant.map_or(max, |wanted| wanted.min(max)));
         }
+        let pass = self.enter(now, &request, options);
+        let pass = pass.map_err(boxed)?;
         let answer = &mut self.answer;
         if let Err(refusal) = registry.answer(now, &request, ip, Families::Own, answer) {
-            refuse(transaction, &refusal, out);
-            return None;
+            pass.give_back();
+            return Err(boxed(refusal));
         }
         let [leechers, seeders] =
             [answer.leechers, answer.seeders].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let head = packet::announce_head(transaction, self.interval, leechers, seeders);
+        let head = packet::announce_head(transaction, self.policy.interval(), leechers, seeders);
         out.extend_from_slice(&head);
         // One of them is empty.
         out.extend_from_slice(&answer.peers_v4);
         out.extend_from_slice(&answer.peers_v6);
-        answer.told(&request, ip)
+        Ok(answer.told(&request, ip))
     }
+
+    /// Only a private tracker looks at the path, for the passkey in it.
+    fn enter(
+        &self,
+        now: Instant,
+        request: &AnnounceRequest,
+        options: Options<'_>,
+    ) -> Result<Pass, PolicyRefusal> {
+        if !self.policy.is_private() {
+            return self.policy.enter(now, request, None);
+        }
+        let mut buffer = [0; limits::UDP_REQUEST_BYTES_MAX];
+        let path = options.url(&mut buffer).unwrap_or_default();
+        let key = errand(path).filter(|(errand, _)| *errand == Errand::Announce);
+        self.policy.enter(now, request, key.map(|(_, key)| key))
+    }
+}
+
+fn boxed(refusal: impl std::fmt::Display + 'static) -> Box<dyn std::fmt::Display> {
+    Box::new(refusal)
 }
 
 /// Unknown torrents have no peers: BEP 15 has no other way to say so.

@@ -90,7 +90,7 @@ impl Clerk {
             return Next::Elsewhere;
         };
         let path = std::str::from_utf8(line.path).ok();
-        let Some(place) = path.and_then(|path| self.shared.paths.at(path)) else {
+        let Some((place, key)) = path.and_then(|path| self.shared.place(path)) else {
             return Next::Elsewhere;
         };
         let fields = Fields::read(&head);
@@ -114,8 +114,8 @@ impl Clerk {
         let answered = catch_unwind(AssertUnwindSafe(|| {
             let ip = shared.ip(peer, fields.forwarded)?;
             match place {
-                Place::Announce => shared.announce(line.query, ip, answer, body),
-                Place::Scrape => shared.scrape(line.query, body),
+                Place::Announce => shared.announce(line.query, key, ip, answer, body),
+                Place::Scrape => shared.scrape(line.query, key, body),
             }
         }));
         let status = match answered {

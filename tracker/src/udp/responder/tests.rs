@@ -6,25 +6,38 @@ use shoal_metainfo::PeerId;
 use super::super::packet::{ConnectionId, Response};
 use super::*;
 use crate::announce::AnnounceEvent::Started;
+use crate::policy::{KeyLimits, Passkey, PolicyConfig};
 use crate::registry::RegistryConfig;
 
-const INTERVAL: Duration = Duration::from_secs(900);
+const INTERVAL: std::time::Duration = std::time::Duration::from_secs(900);
 const V4: &str = "10.0.0.1";
 const V6: &str = "fd00::1";
 
 struct World {
     responder: Responder,
-    registry: Registry,
+    registry: Arc<Registry>,
+    policy: Arc<Policy>,
     now: Instant,
 }
 
 impl World {
     fn new(config: RegistryConfig) -> Self {
+        Self::under(&PolicyConfig::default(), config)
+    }
+
+    fn under(policy: &PolicyConfig, config: RegistryConfig) -> Self {
         let now = Instant::now();
         let ids = ConnectionIds::new(&[1; 16], now);
+        let registry = Arc::new(Registry::new(config, 1, now));
+        let config = PolicyConfig {
+            interval: INTERVAL,
+            ..policy.clone()
+        };
+        let policy = Arc::new(Policy::new(&config, Arc::clone(&registry), now));
         Self {
-            responder: Responder::new(ids, INTERVAL),
-            registry: Registry::new(config, 1, now),
+            responder: Responder::new(ids, Arc::clone(&policy)),
+            registry,
+            policy,
             now,
         }
     }
@@ -251,4 +264,44 @@ fn changes_of_watched_torrents_are_told() {
         .responder
         .respond(world.now, &packet, from, &world.registry, &mut out);
     assert_eq!(again, None);
+}
+
+#[test]
+fn private_tracker_finds_the_passkey_in_the_url_data() {
+    let policy = PolicyConfig {
+        private: true,
+        ..PolicyConfig::default()
+    };
+    let mut world = World::under(&policy, RegistryConfig::default());
+    let key = Passkey::from_random([7; 16]);
+    world.policy.add_key(key, KeyLimits::default()).unwrap();
+    let id = world.connect(V4);
+    let mut send = |url: &str| {
+        let packet = packet::announce_request(id, TransactionId(7), &request(7, 1), url.as_bytes());
+        world.send(V4, &packet)
+    };
+    let long = format!("/{key}/announce?{}", "x".repeat(900));
+    for good in [format!("/{key}/announce"), format!("/announce/{key}"), long] {
+        let answer = send(&good);
+        let answer = Response::decode(&answer).unwrap().into_announce(false);
+        assert_eq!(answer.unwrap().leechers, Some(1), "{good}");
+    }
+    for (bad, expect) in [
+        (String::new(), "/PASSKEY/announce"),
+        ("/announce".to_owned(), "/PASSKEY/announce"),
+        (format!("/{key}/scrape"), "/PASSKEY/announce"),
+        (format!("/{key}0/announce"), "not valid"),
+        (format!("/{}/announce", "00".repeat(16)), "not valid"),
+    ] {
+        match Response::decode(&send(&bad)).unwrap() {
+            Response::Error(reason) => {
+                let reason = String::from_utf8_lossy(reason);
+                assert!(reason.contains(expect), "{bad}: {reason}");
+            }
+            other => panic!("{bad}: {other:?}"),
+        }
+    }
+    let packet = packet::scrape_request(id, TransactionId(1), &[InfoHash([9; 20])]);
+    let answer = world.send(V4, &packet);
+    assert!(matches!(Response::decode(&answer), Ok(Response::Error(_))));
 }
