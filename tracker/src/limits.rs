@@ -279,6 +279,16 @@ pub const STRETCH_MAX: u32 = 8;
 /// The load is an average over this. Ours: a second of many is no burden, a minute is.
 pub const LOAD_AVERAGED: Duration = Duration::from_secs(10);
 
+/// What changed is written down so often; what a crash can lose. Ours: a transaction costs a disk
+/// some milliseconds.
+pub const STATE_EVERY: Duration = Duration::from_secs(2);
+
+/// Parts of the table whose swarms are written at once. Ours: all of it in half a minute.
+pub const STATE_PARTS_AT_ONCE: usize = 4;
+
+/// Bytes of memory for the database. Ours: it is written, and seldom read.
+pub const STATE_CACHE_BYTES: usize = 8 << 20;
+
 /// Torrents without a peer whose completed counts are kept. Ours: 30 bytes each; then those of low
 /// counts go.
 pub const COMPLETED_MAX: usize = 4_000_000;

@@ -8,9 +8,11 @@ mod app;
 mod connection;
 mod guests;
 mod http;
+mod keeper;
 mod listen;
 mod lists;
 mod paths;
+mod state;
 mod udp;
 
 use std::collections::BTreeSet;
@@ -31,9 +33,12 @@ use crate::registry::{Change, Registry, RegistryConfig, RegistrySnapshot};
 use crate::udp::connection_ids::ConnectionIds;
 use guests::Guests;
 use http::{Loop, Waker};
+use keeper::Keeper;
 use lists::Watch;
 pub use lists::{ListFileError, ListFiles, ListsLoaded, News};
 use paths::Paths;
+use state::State;
+pub use state::{StateConfig, StateError};
 use udp::Workers;
 
 /// One thing that happened to a watched torrent, for a monitor.
@@ -58,6 +63,8 @@ pub struct ServerConfig {
     pub private: bool,
     /// Announces a second that are no burden: with more, the interval is stretched.
     pub capacity: Option<u32>,
+    /// Where it is kept what the next run shall know; `None` keeps nothing.
+    pub state: Option<StateConfig>,
     /// Torrents at the same time, when any is served.
     pub torrents_max: usize,
     /// Peers of all torrents.
@@ -85,6 +92,7 @@ impl Default for ServerConfig {
             lists: ListFiles::default(),
             private: false,
             capacity: None,
+            state: None,
             torrents_max: limits::TORRENTS_MAX,
             peers_max: limits::PEERS_TOTAL_MAX,
             interval: limits::SERVER_INTERVAL_DEFAULT,
@@ -141,6 +149,9 @@ pub enum ServerError {
     /// A list that cannot be used.
     #[error(transparent)]
     List(#[from] ListFileError),
+    /// What the run before kept cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Nowhere to listen.
     #[error("no address to listen on was given")]
     NoAddress,
@@ -194,9 +205,13 @@ pub struct Server {
     udp: Vec<udp::Worker>,
     ids: ConnectionIds,
     shared: Arc<Shared>,
-    /// Closed by being dropped, when all is over.
+    keeper: Option<Keeper>,
+    /// Closed by being dropped, when nobody answers any more.
     running: Sender<()>,
     ended: Receiver<()>,
+    /// The same, when all is over.
+    alive: Sender<()>,
+    over: Receiver<()>,
 }
 
 impl Server {
@@ -220,7 +235,13 @@ impl Server {
         }
         let paths = Paths::new(&config.announce_paths)?;
         let (listeners, udp) = listen::all(&config.listen, config.udp_workers)?;
+        let opened = config
+            .state
+            .as_ref()
+            .map(|state| State::open(&state.folder));
+        let opened = opened.transpose()?;
         let table = RegistryConfig {
+            completed_max: opened.as_ref().map_or(0, |_| limits::COMPLETED_MAX),
             interval: config.interval,
             torrents_max: config.torrents_max,
             peers_total_max: config.peers_max,
@@ -236,11 +257,24 @@ impl Server {
             unix_now: unix_now(),
         };
         let policy = Arc::new(Policy::new(&rules, Arc::clone(&registry), now));
+        let (state, mut remembered) = opened.unzip();
+        if let Some(remembered) = &mut remembered {
+            keeper::restore_rules(remembered, &policy);
+        }
         let watch = Watch::begin(config.lists, config.allowed, &policy)?;
+        if let Some(remembered) = remembered {
+            if !remembered.clean {
+                watch.tell(News::Unclean);
+            }
+            keeper::restore(remembered, &registry);
+        }
+        let swarms = config.state.is_some_and(|state| state.swarms);
+        let keeper = state.map(|state| Keeper::new(state, swarms));
         let (events, events_queue) = bounded(limits::EVENTS_QUEUED_MAX);
         let waker = Waker::new().map_err(ServerError::Descriptors)?;
         let (stop, stopped) = bounded(1);
         let (running, ended) = bounded(1);
+        let (alive, over) = bounded(1);
         let shared = Shared {
             registry,
             policy,
@@ -268,8 +302,11 @@ impl Server {
             udp,
             ids: ConnectionIds::new(&key, now),
             shared,
+            keeper,
             running,
             ended,
+            alive,
+            over,
         })
     }
 
@@ -284,7 +321,7 @@ impl Server {
     pub fn handle(&self) -> ServerHandle {
         ServerHandle {
             shared: Arc::clone(&self.shared),
-            ended: self.ended.clone(),
+            ended: self.over.clone(),
         }
     }
 
@@ -295,8 +332,10 @@ impl Server {
             udp,
             ids,
             shared,
+            keeper,
             running,
             ended,
+            alive,
             ..
         } = self;
         if let Err(error) = http.spawn() {
@@ -305,12 +344,18 @@ impl Server {
         }
         let workers = Workers::start(udp, &shared, &ids, &running);
         shared.watch.start(&shared, &running);
+        let keeping = keeper.map(|keeper| keeper.start(&shared));
         sweep(shared).await;
         // The sockets here go first: who waits for the end may take the port.
         workers.wake();
         drop(running);
         // The last thread and the last connection drop the last sender.
         let _ = ended.recv().await;
+        // Nothing can change any more.
+        if let Some(keeping) = keeping {
+            keeping.end().await;
+        }
+        drop(alive);
     }
 
     /// Runs in a task of its own.

@@ -113,6 +113,7 @@ fn number(place: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fastrand::Rng;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

@@ -176,3 +176,6 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     *rest = behind;
     Some(*first)
 }
+
+#[cfg(test)]
+mod tests;

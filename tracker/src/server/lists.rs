@@ -105,6 +105,10 @@ pub enum News {
     Loaded(ListsLoaded),
     /// Something of them has a mistake, and what was in force before stays.
     Refused(ListFileError),
+    /// What changed cannot be written down; it is tried again.
+    NotKept(String),
+    /// The run before did not end by itself: what it had not written yet is lost.
+    Unclean,
     /// Peers are told another interval.
     Interval {
         /// From now on.
@@ -459,3 +463,6 @@ fn bytes(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok((bytes.len() <= max).then_some(bytes))
 }
+
+#[cfg(test)]
+mod tests;
