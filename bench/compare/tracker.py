@@ -9,7 +9,7 @@ class Tracker:
     """A started tracker; its log tells which hosts are there with what."""
 
     def __init__(self, net, torrent, listen, work):
-        argv = [Ours.binary(), "tracker", torrent, "--listen", listen, "--interval", "10"]
+        argv = [Ours.binary(), "tracker", torrent, "--no-state", "--listen", listen, "--interval", "10"]
         self.process = net.start(None, [*argv, "--status-every", "1", "--json"], work)
 
     def seeds(self):

@@ -99,7 +99,7 @@ def hashes(torrents):
 def trackers(options):
     all_three = ["udp", "http", "http-close"]
     address = "127.0.0.1:{port}"
-    ours = ["tracker", "--listen", address, "--status-every", "0"]
+    ours = ["tracker", "--no-state", "--listen", address, "--status-every", "0"]
     yield Tracker("ours", [options.ours, *ours], all_three)
     if options.before:
         yield Tracker("ours, tide alone", [options.before, *ours], all_three[1:])

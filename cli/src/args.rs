@@ -3,6 +3,7 @@
 //! `config` turns these into what is meant. Knows nothing of files, sockets or torrents.
 
 mod dht;
+mod policy;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use structopt::StructOpt;
 use structopt::clap::{AppSettings, ErrorKind, Shell};
 
 pub(crate) use self::dht::{Dht, DhtOptions, DhtTask};
+pub(crate) use self::policy::{KeysTask, Policy, TrackerTask};
 use crate::render::text::shortened;
 use crate::units::{Rate, Size, count, port, seconds};
 
@@ -170,9 +172,14 @@ EXAMPLES:
     shoal tracker holiday.mkv.torrent       serves this torrent, where its announce URL says
     shoal tracker                           serves any torrent on 0.0.0.0:6969
     shoal tracker --listen 127.0.0.1:0      on a free port, which it prints
+    shoal tracker --folder /srv/torrents    serves what is in this folder, as it comes and goes
+    shoal tracker --private                 for those with a passkey of `shoal tracker keys add`
 
 It is announced at /announce, and at each path that an announce URL of the torrents has; and
-over UDP at the same port number. It speaks plain HTTP: for https put a proxy before it.";
+over UDP at the same port number. It speaks plain HTTP: for https put a proxy before it.
+
+Lists and folders are read again when they change, and on SIGHUP. A list with a mistake is refused
+whole, with its line, and what was in force stays.";
 
 /// `shoal tracker`.
 #[derive(Debug, StructOpt)]
@@ -187,6 +194,11 @@ pub(crate) struct Tracker {
     /// Answers over HTTP alone, and not over UDP at the same port number
     #[structopt(long)]
     pub(crate) no_udp: bool,
+    #[structopt(flatten)]
+    pub(crate) policy: Policy,
+    /// What else to do than to run
+    #[structopt(subcommand)]
+    pub(crate) task: Option<TrackerTask>,
     /// Seconds that clients are told to wait between announces
     #[structopt(
         long,
@@ -554,6 +566,12 @@ mod tests {
             "tracker",
             "tracker a b --listen 1.2.3.4:5 --listen [::1]:6 --interval 60 --status-every 5 --json \
              --trust-forwarded-for",
+            "tracker --folder a --folder b --allow c --deny d --deny-clients e --private \
+             --capacity 100 --torrents-max 1 --peers-max 2 --state-dir f --keep-swarms",
+            "tracker --no-state",
+            "tracker keys add --torrents-max 1 --peers-max 2 --days 3 --state-dir d",
+            "tracker keys list",
+            "tracker keys remove 00112233445566778899aabbccddeeff",
             "client t",
             "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker \
              --no-pex --max-upload 5MiB/s --max-download 1MB --json --json-pieces -v",

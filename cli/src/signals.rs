@@ -1,6 +1,7 @@
 //! Ctrl+C and SIGTERM: the first asks for a clean stop, the second ends at once with 130.
 //!
-//! SIGHUP keeps its meaning, so that `nohup` works. Knows nothing of what has to be stopped:
+//! SIGHUP keeps its meaning, so that `nohup` works, but for a tracker, which reads its lists again.
+//! Knows nothing of what has to be stopped:
 //! whoever works looks at the flag or waits for it.
 
 use std::io;
@@ -8,10 +9,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_std::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::error::EXIT_INTERRUPTED;
+
+/// What SIGHUP asks for from here on: to read again what is in files. Of several that wait, one is
+/// told.
+///
+/// # Errors
+/// The system's, when it allows no handlers.
+pub(crate) fn hangups() -> io::Result<Receiver<()>> {
+    let mut signals = Signals::new([SIGHUP])?;
+    let (tell, told) = bounded(1);
+    std::thread::Builder::new()
+        .name("hangups".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                let _ = tell.try_send(());
+            }
+        })?;
+    Ok(told)
+}
 
 /// Whether a stop was asked for.
 #[derive(Debug, Clone)]

@@ -69,6 +69,14 @@ pub(crate) fn seconds(text: &str) -> Result<u32, UnitError> {
     text.parse().map_err(wrong)
 }
 
+/// Reads a number of things, as many as there may be.
+///
+/// # Errors
+/// [`UnitError::Count`].
+pub(crate) fn whole(text: &str) -> Result<u32, UnitError> {
+    seconds(text)
+}
+
 /// Reads a number of things.
 ///
 /// # Errors

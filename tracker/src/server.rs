@@ -38,7 +38,7 @@ use lists::Watch;
 pub use lists::{ListFileError, ListFiles, ListsLoaded, News};
 use paths::Paths;
 use state::State;
-pub use state::{StateConfig, StateError};
+pub use state::{KeptKeys, StateConfig, StateError};
 use udp::Workers;
 
 /// One thing that happened to a watched torrent, for a monitor.

@@ -219,6 +219,7 @@ impl Demo<'_> {
             "127.0.0.1:0",
             "--status-every",
             "1",
+            "--no-state",
             "--json",
         ];
         self.family.start("tracker", line)?;

@@ -3,6 +3,8 @@
 //! Decides where to listen, which torrents to serve and at which paths; the server does the rest,
 //! and `view` shows its table.
 
+mod keys;
+mod policy;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,21 +12,25 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use async_std::channel::Receiver;
 use async_std::task;
 use futures_lite::future::or;
 use shoal_metainfo::{InfoHash, Torrent};
 use shoal_tracker::client::Client;
-use shoal_tracker::server::{Server, ServerConfig, ServerEvent};
+use shoal_tracker::server::{News, Server, ServerConfig, ServerEvent};
 
 use self::view::View;
 use crate::config::{self, TRACKER_ADDRESS, UsageError};
 use crate::error::Error;
 use crate::render::Mode;
-use crate::signals::Interrupt;
+use crate::signals::{self, Interrupt};
 use crate::{args, torrent_file};
 
 /// Between two status logs that news ask for. Ours: a crowd that starts is logged once a second.
 const NEWS_EVERY: Duration = Duration::from_secs(1);
+
+/// Where one announces to a private tracker.
+const PRIVATE_PATH: &str = "/PASSKEY/announce";
 
 /// What is meant.
 struct Config {
@@ -33,8 +39,11 @@ struct Config {
     paths: Vec<String>,
     /// What will not work as the torrents have it.
     warnings: Vec<String>,
-    /// The torrents that are served and their names; none for any.
+    /// The torrents that are served by name, and their names.
     torrents: BTreeMap<InfoHash, String>,
+    /// Whether any other is served.
+    any: bool,
+    policy: args::Policy,
     interval: Duration,
     status_every: Option<Duration>,
     trust_forwarded_for: bool,
@@ -42,7 +51,7 @@ struct Config {
 }
 
 impl Config {
-    fn new(args: &args::Tracker) -> Result<Self, Error> {
+    fn new(args: args::Tracker) -> Result<Self, Error> {
         if args.interval == 0 {
             return Err(UsageError::Interval.into());
         }
@@ -74,7 +83,9 @@ impl Config {
             listen,
             paths,
             warnings,
+            any: torrents.is_empty() && !policy::is_closed(&args.policy),
             torrents,
+            policy: args.policy,
             interval: Duration::from_secs(args.interval.into()),
             status_every: (args.status_every > 0)
                 .then(|| Duration::from_secs(args.status_every.into())),
@@ -117,11 +128,15 @@ fn warnings_of(torrent: &Torrent, path: &Path, udp: bool) -> Vec<String> {
 ///
 /// # Errors
 /// [`Error`] when it cannot begin.
-pub(crate) fn run(args: args::Tracker) -> Result<(), Error> {
-    let config = Config::new(&args)?;
-    let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
+pub(crate) fn run(mut args: args::Tracker) -> Result<(), Error> {
+    if let Some(args::TrackerTask::Keys(keys)) = args.task.take() {
+        return keys::run(keys.task);
+    }
     let mode = Mode::pick(args.json);
-    let result = task::block_on(serve(config, mode, &interrupt));
+    let config = Config::new(args)?;
+    let hangups = signals::hangups().map_err(Error::signals)?;
+    let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
+    let result = task::block_on(serve(config, mode, &interrupt, &hangups));
     match result {
         // Nobody reads any more, which asks for the end like a signal.
         Err(error) if error.is_reader_gone() => Ok(()),
@@ -129,24 +144,36 @@ pub(crate) fn run(args: args::Tracker) -> Result<(), Error> {
     }
 }
 
-async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), Error> {
-    let any = config.torrents.is_empty();
+async fn serve(
+    config: Config,
+    mode: Mode,
+    interrupt: &Interrupt,
+    hangups: &Receiver<()>,
+) -> Result<(), Error> {
+    let by_name = config.torrents.keys().copied();
     let defaults = ServerConfig::default();
-    let server = Server::bind(ServerConfig {
+    let mut server = ServerConfig {
         listen: config.listen,
         udp_workers: if config.udp { defaults.udp_workers } else { 0 },
         announce_paths: config.paths.clone(),
-        allowed: (!any).then(|| config.torrents.keys().copied().collect()),
+        allowed: (!config.torrents.is_empty()).then(|| by_name.collect()),
         interval: config.interval,
         trust_forwarded_for: config.trust_forwarded_for,
         ..defaults
-    })
-    .await?;
+    };
+    let is_private = config.policy.private;
+    policy::apply(config.policy, &mut server);
+    let server = Server::bind(server).await?;
     let addresses = server.local_addrs();
     let server = server.spawn();
-    let events = server.events();
-    let mut view = View::new(mode, config.torrents);
-    view.started(&addresses, &config.paths, config.udp)
+    let (events, news) = (server.events(), server.news());
+    let mut view = View::new(mode, config.torrents, config.any);
+    let paths = if is_private {
+        vec![PRIVATE_PATH.to_owned()]
+    } else {
+        config.paths
+    };
+    view.started(&addresses, &paths, config.udp)
         .map_err(Error::Output)?;
     for warning in &config.warnings {
         view.warn(warning).map_err(Error::Output)?;
@@ -159,10 +186,12 @@ async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), 
             .has_news()
             .then(|| last_news.map_or(begun, |last| last + NEWS_EVERY));
         let due = [next_status, news_due].into_iter().flatten().min();
-        match next(due, interrupt, async { events.recv().await.ok() }).await {
+        match next(due, interrupt, heard(&events, &news, hangups)).await {
             Next::Interrupted => break,
             Next::Event(None) => break,
             Next::Event(Some(event)) => view.event(&event).map_err(Error::Output)?,
+            Next::News(news) => view.news(&news).map_err(Error::Output)?,
+            Next::Hangup => server.reload(),
             Next::Due => {
                 let now = Instant::now();
                 let all = next_status.is_some_and(|next| now >= next);
@@ -176,12 +205,18 @@ async fn serve(config: Config, mode: Mode, interrupt: &Interrupt) -> Result<(), 
         }
     }
     server.stop().await;
+    while let Ok(news) = news.try_recv() {
+        view.news(&news).map_err(Error::Output)?;
+    }
     view.stopped().map_err(Error::Output)
 }
 
 /// What comes next.
 enum Next {
     Event(Option<ServerEvent>),
+    News(News),
+    /// SIGHUP.
+    Hangup,
     Due,
     Interrupted,
 }
@@ -189,7 +224,7 @@ enum Next {
 async fn next(
     due: Option<Instant>,
     interrupt: &Interrupt,
-    event: impl Future<Output = Option<ServerEvent>>,
+    heard: impl Future<Output = Next>,
 ) -> Next {
     let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
     if wait == Some(Duration::ZERO) {
@@ -206,8 +241,30 @@ async fn next(
         }
         Next::Due
     };
-    let event = async { Next::Event(event.await) };
-    or(interrupted, or(due, event)).await
+    or(interrupted, or(due, heard)).await
+}
+
+/// What the server and the system tell.
+async fn heard(
+    events: &Receiver<ServerEvent>,
+    news: &Receiver<News>,
+    hangups: &Receiver<()>,
+) -> Next {
+    let event = async { Next::Event(events.recv().await.ok()) };
+    // Both last as long as we do.
+    let news = async {
+        match news.recv().await {
+            Ok(news) => Next::News(news),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let hangup = async {
+        match hangups.recv().await {
+            Ok(()) => Next::Hangup,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    or(hangup, or(news, event)).await
 }
 
 #[cfg(test)]
@@ -221,9 +278,9 @@ mod tests {
         let Command::Tracker(args) = args.command else {
             panic!("no tracker");
         };
-        let config = Config::new(&args).unwrap();
+        let config = Config::new(args).unwrap();
         assert_eq!(config.listen, ["0.0.0.0:6969".parse().unwrap()]);
-        assert!(config.torrents.is_empty());
+        assert!(config.torrents.is_empty() && config.any);
         assert_eq!(config.status_every, Some(Duration::from_secs(30)));
     }
 }

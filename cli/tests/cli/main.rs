@@ -7,6 +7,7 @@ mod dht;
 mod disk;
 mod files;
 mod magnets;
+mod policy;
 mod resume;
 mod show;
 mod siege;

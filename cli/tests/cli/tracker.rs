@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 
 use crate::support::{Folder, free_port};
 
-fn info_hash(folder: &Folder, torrent: &str) -> String {
+pub(crate) fn info_hash(folder: &Folder, torrent: &str) -> String {
     let shown = folder.done(["show", torrent, "--json"]);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     shown["info_hash"].as_str().unwrap().to_owned()
 }
 
 /// Announces by hand; gives the body of the answer.
-fn announce(address: &str, info_hash: &str, more: &str) -> String {
+pub(crate) fn announce(address: &str, info_hash: &str, more: &str) -> String {
     let more =
         format!("&peer_id=-TR4050-abcdefghijkl&port=7000&uploaded=1&downloaded=2&compact=1{more}");
     ask(address, "/announce", info_hash, &more)
 }
 
 /// Asks by hand at a path; gives the body of the answer.
-fn ask(address: &str, path: &str, info_hash: &str, more: &str) -> String {
+pub(crate) fn ask(address: &str, path: &str, info_hash: &str, more: &str) -> String {
     let hash: String = info_hash
         .as_bytes()
         .chunks(2)
@@ -187,7 +187,9 @@ fn people_read_a_status_at_each_piece_of_news() {
         let said = scope.spawn(|| {
             // It ends when `head` has read enough lines and closes the pipe.
             let program = env!("CARGO_BIN_EXE_shoal");
-            let line = format!("{program} tracker --listen {address} --status-every 1 | head -n 5");
+            let line = format!(
+                "{program} tracker --no-state --listen {address} --status-every 1 | head -n 5"
+            );
             let output = std::process::Command::new("sh")
                 .args(["-c", &line])
                 .output()

@@ -108,7 +108,7 @@ fn wait_announced(tracker: &Running, host: Host) {
 fn shoal_tracker(net: &Net, torrent: &Path, log: &Path) -> Running {
     let mut command = net.command(TRACKER, shoal_binary());
     command
-        .arg("tracker")
+        .args(["tracker", "--no-state"])
         .arg(torrent)
         .args(["--interval", "5", "--json"]);
     Running::start(&mut command, log)

@@ -6,6 +6,7 @@
 //! stop both of the database's roots say the same, so that no flipped bit leads to an older one.
 //! When to write, the keeper knows.
 
+mod keys;
 mod overlay;
 mod record;
 
@@ -25,6 +26,7 @@ use shoal_metainfo::InfoHash;
 use crate::limits;
 use crate::policy::{KeyRecord, Passkey, PolicyChanges};
 use crate::registry::{KeptPeer, read_swarms};
+pub use keys::KeptKeys;
 use overlay::Overlay;
 
 /// The file in the folder.
@@ -67,7 +69,9 @@ pub enum StateError {
         source: io::Error,
     },
     /// Somebody else uses it.
-    #[error("another tracker has its state in {0}: stop it, or give this one a folder of its own")]
+    #[error(
+        "another tracker has its state in {0}: stop it, or give this one a state folder of its own"
+    )]
     InUse(PathBuf),
     /// Something else.
     #[error(
@@ -84,6 +88,14 @@ pub enum StateError {
         path: PathBuf,
         /// Its format.
         format: u64,
+    },
+    /// A change cannot be written.
+    #[error("cannot write {path}: {why}; is there room, and may this user write there?")]
+    NotKept {
+        /// Which.
+        path: PathBuf,
+        /// What the database says.
+        why: String,
     },
     /// Not what was written.
     #[error(

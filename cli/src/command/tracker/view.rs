@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::Serialize;
 use shoal_metainfo::InfoHash;
 use shoal_tracker::registry::{PeerSnapshot, RegistrySnapshot, TorrentSnapshot};
-use shoal_tracker::server::ServerEvent;
+use shoal_tracker::server::{News, ServerEvent};
 
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json};
@@ -40,6 +40,16 @@ enum Told<'a> {
     },
     Warning {
         message: &'a str,
+    },
+    Lists {
+        allowed: Option<usize>,
+        denied: usize,
+        clients: usize,
+    },
+    Interval {
+        interval_s: u64,
+        announces_per_s: u32,
+        capacity: Option<u32>,
     },
     Stopped {},
 }
@@ -90,15 +100,18 @@ impl Peer {
 pub(super) struct View {
     mode: Mode,
     names: BTreeMap<InfoHash, String>,
+    /// Whether any torrent is served.
+    any: bool,
     /// Torrents of which something was heard since the last status.
     news: BTreeSet<InfoHash>,
 }
 
 impl View {
-    pub(super) fn new(mode: Mode, names: BTreeMap<InfoHash, String>) -> Self {
+    pub(super) fn new(mode: Mode, names: BTreeMap<InfoHash, String>, any: bool) -> Self {
         Self {
             mode,
             names,
+            any,
             news: BTreeSet::new(),
         }
     }
@@ -125,7 +138,7 @@ impl View {
                 listen: addresses.iter().map(SocketAddr::to_string).collect(),
                 announce: addresses.iter().flat_map(urls).collect(),
                 announce_udp: addresses.iter().filter_map(over_udp).collect(),
-                any: self.names.is_empty(),
+                any: self.any,
                 torrents: torrents.collect(),
             });
         }
@@ -141,7 +154,7 @@ impl View {
                 render::say(format_args!("    and {more} more"))?;
             }
         }
-        if self.names.is_empty() {
+        if self.any {
             render::say("no torrent was named: any info hash is served")?;
         }
         for (info_hash, name) in &self.names {
@@ -156,6 +169,49 @@ impl View {
         }
         render::note(format_args!("warning: {}", Printable(message)));
         Ok(())
+    }
+
+    pub(super) fn news(&self, news: &News) -> io::Result<()> {
+        let json = self.mode == Mode::Json;
+        match news {
+            News::Loaded(loaded) if json => json::emit(&Told::Lists {
+                allowed: loaded.allowed,
+                denied: loaded.denied,
+                clients: loaded.clients,
+            }),
+            News::Loaded(loaded) => {
+                let served = loaded.allowed.map_or_else(
+                    || "any torrent is served".to_owned(),
+                    |count| format!("{} served", Count(count, "torrent")),
+                );
+                let denied = Count(loaded.denied, "torrent");
+                let clients = Count(loaded.clients, "kind of client");
+                let now = Date::now();
+                render::say(format_args!(
+                    "{now}  lists: {served}, {denied} denied, {clients} denied"
+                ))
+            }
+            News::Interval { interval, load } if json => json::emit(&Told::Interval {
+                interval_s: interval.as_secs(),
+                announces_per_s: load.announces_per_second,
+                capacity: load.capacity,
+            }),
+            News::Interval { interval, load } => {
+                let (now, rate) = (Date::now(), load.announces_per_second);
+                let interval = Time(*interval);
+                render::say(format_args!(
+                    "{now}  load: {rate} announces a second; the interval is {interval} now"
+                ))
+            }
+            News::Refused(error) => self.warn(&format!("{error}; what was in force stays")),
+            News::NotKept(why) => self.warn(&format!(
+                "what changed is not kept yet: {why}; is there room? It is tried again"
+            )),
+            News::Unclean => self.warn(
+                "the last run was cut off: what happened in its last seconds may not be kept",
+            ),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn event(&mut self, event: &ServerEvent) -> io::Result<()> {
