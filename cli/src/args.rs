@@ -4,6 +4,7 @@
 
 mod dht;
 mod policy;
+mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use structopt::clap::{AppSettings, ErrorKind, Shell};
 
 pub(crate) use self::dht::{Dht, DhtOptions, DhtTask};
 pub(crate) use self::policy::{KeysTask, Policy, TrackerTask};
+pub(crate) use self::store::StoreOptions;
 use crate::render::text::shortened;
 use crate::units::{Rate, Size, count, port, seconds};
 
@@ -218,6 +220,8 @@ pub(crate) struct Tracker {
     /// Believes the last address of X-Forwarded-For: only behind a proxy of your own
     #[structopt(long)]
     pub(crate) trust_forwarded_for: bool,
+    #[structopt(flatten)]
+    pub(crate) store: StoreOptions,
     /// One JSON event a line on standard output; see docs/json-events.md
     #[structopt(long)]
     pub(crate) json: bool,

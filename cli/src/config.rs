@@ -36,6 +36,9 @@ pub(crate) enum UsageError {
     /// Nobody is asked anything.
     #[error("--proxy is for what --fetch or --scrape asks; without them nobody is asked anything")]
     ProxyForNothing,
+    /// Not the URL of a store.
+    #[error("--store: {0}")]
+    Store(#[source] shoal_tracker::store::StoreError),
     /// Only a torrent has trackers that were read.
     #[error("--scrape of a magnet link needs --fetch too; or give the .torrent")]
     ScrapeOfLink,

@@ -89,6 +89,8 @@ pub mod policy;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "store")]
+pub mod store;
 mod text;
 pub mod udp;
 

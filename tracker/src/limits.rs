@@ -131,6 +131,14 @@ pub const SERVER_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// A peer is gone after two intervals of silence and this much. Ours: room for a slow announce.
 pub const EXPIRY_SLACK: Duration = Duration::from_secs(30);
 
+/// The table's seconds count from so long before it began, so that whom another tracker heard of
+/// earlier has a time. Ours: twelve days; no peer lives as long in silence.
+pub(crate) const SECONDS_BEFORE: u32 = 1 << 20;
+
+/// Words on peers that one part of the table keeps for other trackers until they are taken; of more
+/// the oldest go. Ours: 80 bytes each, 42 MB in all at the most.
+pub const OUTBOX_MAX: usize = 8_192;
+
 /// Parts of the table, each with a lock of its own. Ours: threads of a large machine seldom meet,
 /// and an empty table is small.
 pub const SHARDS: usize = 64;
@@ -292,3 +300,68 @@ pub const STATE_CACHE_BYTES: usize = 8 << 20;
 /// Torrents without a peer whose completed counts are kept. Ours: 30 bytes each; then those of low
 /// counts go.
 pub const COMPLETED_MAX: usize = 4_000_000;
+
+// The store that several trackers share.
+
+/// How often the store is told and asked, unless said. Ours: clients announce every few minutes at
+/// most, and two trackers differ by twice this.
+pub const STORE_EVERY_DEFAULT: Duration = Duration::from_secs(2);
+
+/// To connect to the store. Ours: it stands near.
+pub const STORE_CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// For all answers to one batch. Ours: a batch costs the store milliseconds; one that takes so long
+/// hangs.
+pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// Bytes of all answers to one batch. Ours: [`STORE_READS_AT_ONCE`] full pages and room.
+pub const STORE_ANSWER_BYTES_MAX: u64 = 32 << 20;
+
+/// Wait after a store's first failure; doubled by each further one. Ours.
+pub const STORE_RETRY_MIN: Duration = Duration::from_millis(500);
+
+/// Longest such wait. Ours: a store that is back is used within it.
+pub const STORE_RETRY_MAX: Duration = Duration::from_secs(15);
+
+/// Peers of one torrent told by one command. Ours: a millisecond of the store's single thread.
+pub const STORE_WRITE_PEERS: usize = 256;
+
+/// Peers told by one batch of commands. Ours: 500 KB.
+pub const STORE_WRITE_AT_ONCE: usize = 8_192;
+
+/// Peers told again in one round, after the store was away. Ours: 10,000 a second cost it a twentieth
+/// of its time; a million take two minutes.
+pub const STORE_REPAIR_PEERS: usize = 20_000;
+
+/// Peers and departures of one torrent that one question is answered with at most; of more the next
+/// question gets the rest. Ours: 100 KB.
+pub const STORE_READ_PEERS: usize = 1_000;
+
+/// Torrents asked for by one batch of commands. Ours: see [`STORE_ANSWER_BYTES_MAX`].
+pub const STORE_READS_AT_ONCE: usize = 128;
+
+/// Torrents asked for in one round; of more each has its turn. Ours: unchanged ones cost the store
+/// 10 microseconds each.
+pub const STORE_READS: usize = 4_096;
+
+/// Words on peers that have gone, kept for a store that is away. Ours: 80 bytes each.
+pub const STORE_PENDING_MAX: usize = 100_000;
+
+/// Torrents that are asked for at all: those last asked about here. Ours: 100 bytes each.
+pub const STORE_FOLLOWED_MAX: usize = 500_000;
+
+/// How long the store remembers that a peer has gone. Ours: a tracker that is away for longer learns
+/// it from the peer's silence.
+pub const STORE_GONE_LIFE: Duration = Duration::from_secs(300);
+
+/// How long the store keeps the count of completed downloads of a torrent where none is added. Ours.
+pub const STORE_COMPLETED_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Masters of a cluster. Source: the specification of Redis Cluster: up to 1,000 nodes.
+pub const STORE_NODES_MAX: usize = 1_000;
+
+/// What the store refuses is told at most so often. Ours.
+pub const STORE_WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Events of the store that wait to be told; more are dropped. Ours.
+pub const STORE_EVENTS_MAX: usize = 64;

@@ -20,7 +20,9 @@
 mod completed;
 mod kept;
 mod listed;
+mod outbox;
 mod shard;
+mod sharing;
 mod snapshot;
 mod store;
 mod swarm;
@@ -40,6 +42,7 @@ use crate::host::is_local;
 use crate::limits;
 use crate::policy::Lists;
 pub use kept::{KeptPeer, read_swarms};
+pub use outbox::{Heard, Kind, Outgoing};
 use shard::Shard;
 pub use snapshot::{PeerSnapshot, RegistrySnapshot, TorrentSnapshot};
 use swarm::{Key, Room, Told, socket_address};
@@ -223,7 +226,10 @@ impl Registry {
         let mut shard = self.shard(hash);
         let place = match shard.find(hash, &request.info_hash) {
             Some(place) => place,
-            None if stopped && !self.lists().is_closed() => return Ok(()),
+            None if stopped && !self.lists().is_closed() => {
+                shard.note(request, ip, None, now);
+                return Ok(());
+            }
             None => shard.insert(hash, self.new_torrent(request.info_hash, now)?),
         };
         let (torrent, rng) = shard.at(place);
@@ -233,11 +239,7 @@ impl Registry {
         let told = Told::new(request, now);
         let done = torrent.update(self.key, ip, request.port, told, self.room(ip), rng);
         let done = done.ok_or(Refusal::Full)?;
-        match torrent.len().cmp(&before) {
-            std::cmp::Ordering::Less => self.peers.fetch_sub(1, Ordering::Relaxed),
-            std::cmp::Ordering::Equal => 0,
-            std::cmp::Ordering::Greater => self.peers.fetch_add(1, Ordering::Relaxed),
-        };
+        self.count(before, torrent.len());
         if done.change == Some(AnnounceEvent::Completed) {
             torrent.completed = torrent.completed.saturating_add(1);
         }
@@ -250,6 +252,7 @@ impl Registry {
         if done.change == Some(AnnounceEvent::Completed) {
             shard.note_completed(hash, place);
         }
+        shard.note(request, ip, Some(done), now);
         Ok(())
     }
 
@@ -321,14 +324,13 @@ impl Registry {
 
     fn seconds(&self, now: Instant) -> u32 {
         let since = now.saturating_duration_since(self.begun).as_secs();
-        u32::try_from(since).unwrap_or(u32::MAX)
+        let since = u32::try_from(since).unwrap_or(u32::MAX);
+        since.saturating_add(limits::SECONDS_BEFORE)
     }
 
     /// Who announced before then is silent.
     fn oldest(&self, now: u32) -> u32 {
-        let interval = u64::from(self.interval.load(Ordering::Relaxed));
-        let silence = interval * 2 + limits::EXPIRY_SLACK.as_secs();
-        now.saturating_sub(u32::try_from(silence).unwrap_or(u32::MAX))
+        now.saturating_sub(u32::try_from(self.silence().as_secs()).unwrap_or(u32::MAX))
     }
 
     /// Counts a torrent and makes it, if there is room.
@@ -351,6 +353,15 @@ impl Registry {
         }
         let watched = before < self.config.watched_max;
         Ok(Torrent::new(info_hash, watched, now))
+    }
+
+    /// Counts that a torrent had so many peers and has so many now.
+    fn count(&self, before: usize, after: usize) {
+        match after.cmp(&before) {
+            std::cmp::Ordering::Less => self.peers.fetch_sub(before - after, Ordering::Relaxed),
+            std::cmp::Ordering::Equal => 0,
+            std::cmp::Ordering::Greater => self.peers.fetch_add(after - before, Ordering::Relaxed),
+        };
     }
 
     fn room(&self, ip: IpAddr) -> Room {

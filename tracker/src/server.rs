@@ -80,6 +80,9 @@ pub struct ServerConfig {
     /// One address of the internet has [`limits::CONNECTIONS_PER_HOST_MAX`] of them, unless a
     /// proxy is trusted, which speaks for many.
     pub connections_max: usize,
+    /// A store through which it shares its swarms with other trackers.
+    #[cfg(feature = "store")]
+    pub store: Option<crate::store::StoreConfig>,
 }
 
 impl Default for ServerConfig {
@@ -99,6 +102,8 @@ impl Default for ServerConfig {
             min_interval: None,
             trust_forwarded_for: false,
             connections_max: limits::CONNECTIONS_MAX,
+            #[cfg(feature = "store")]
+            store: None,
         }
     }
 }
@@ -184,6 +189,12 @@ struct Shared {
     stopped: Receiver<()>,
 }
 
+impl AsRef<Registry> for Shared {
+    fn as_ref(&self) -> &Registry {
+        &self.registry
+    }
+}
+
 impl Shared {
     fn tell(&self, event: ServerEvent) {
         if self.events.try_send(event).is_err() {
@@ -206,6 +217,8 @@ pub struct Server {
     ids: ConnectionIds,
     shared: Arc<Shared>,
     keeper: Option<Keeper>,
+    #[cfg(feature = "store")]
+    store: Option<crate::store::StoreConfig>,
     /// Closed by being dropped, when nobody answers any more.
     running: Sender<()>,
     ended: Receiver<()>,
@@ -303,6 +316,8 @@ impl Server {
             ids: ConnectionIds::new(&key, now),
             shared,
             keeper,
+            #[cfg(feature = "store")]
+            store: config.store,
             running,
             ended,
             alive,
@@ -333,6 +348,8 @@ impl Server {
             ids,
             shared,
             keeper,
+            #[cfg(feature = "store")]
+            store,
             running,
             ended,
             alive,
@@ -341,6 +358,13 @@ impl Server {
         if let Err(error) = http.spawn() {
             tracing::error!(%error, "cannot start the thread for HTTP");
             shared.stop.close();
+        }
+        #[cfg(feature = "store")]
+        if let Some(store) = store {
+            let (table, stop) = (Arc::clone(&shared), shared.stop.clone());
+            if let Err(error) = crate::store::start(store, table, stop, running.clone()) {
+                tracing::error!(%error, "cannot start the thread for the store");
+            }
         }
         let workers = Workers::start(udp, &shared, &ids, &running);
         shared.watch.start(&shared, &running);

@@ -5,6 +5,7 @@
 
 mod keys;
 mod policy;
+mod store;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use futures_lite::future::or;
 use shoal_metainfo::{InfoHash, Torrent};
 use shoal_tracker::client::Client;
 use shoal_tracker::server::{News, Server, ServerConfig, ServerEvent};
+use shoal_tracker::store::StoreConfig;
 
 use self::view::View;
 use crate::config::{self, TRACKER_ADDRESS, UsageError};
@@ -48,6 +50,7 @@ struct Config {
     status_every: Option<Duration>,
     trust_forwarded_for: bool,
     udp: bool,
+    store: Option<StoreConfig>,
 }
 
 impl Config {
@@ -91,6 +94,7 @@ impl Config {
                 .then(|| Duration::from_secs(args.status_every.into())),
             trust_forwarded_for: args.trust_forwarded_for,
             udp: !args.no_udp,
+            store: store::config(&args.store)?,
         })
     }
 }
@@ -159,6 +163,7 @@ async fn serve(
         allowed: (!config.torrents.is_empty()).then(|| by_name.collect()),
         interval: config.interval,
         trust_forwarded_for: config.trust_forwarded_for,
+        store: store::watched(config.store, mode),
         ..defaults
     };
     let is_private = config.policy.private;

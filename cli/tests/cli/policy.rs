@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{Folder, Running, free_port};
-use crate::tracker::{announce, ask, info_hash};
+use crate::tracker::{announce, ask};
 
 const LISTEN: [&str; 4] = ["tracker", "--listen", "127.0.0.1:0", "--json"];
 

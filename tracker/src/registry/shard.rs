@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use shoal_metainfo::InfoHash;
 
 use super::completed::Completed;
+use super::outbox::Outbox;
 use super::store::slack;
 use super::swarm::Key;
 use super::torrent::Torrent;
@@ -21,6 +22,8 @@ pub(super) struct Shard {
     round: Round,
     pub(super) completed: Completed,
     pub(super) rng: Rng,
+    /// What others are to be told, if there are others.
+    pub(super) outbox: Option<Box<Outbox>>,
 }
 
 /// How far the search for silent peers has come.
@@ -42,6 +45,7 @@ impl Shard {
             round: Round::default(),
             completed: Completed::new(key, completed_max),
             rng,
+            outbox: None,
         }
     }
 

@@ -12,22 +12,42 @@ pub(super) const FEW: usize = 2;
 /// What is known of a peer besides its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State {
-    /// Seconds since the table began, below; whether its `completed` was counted, the highest bit.
+    /// Seconds since the table began, below; whether its `completed` was counted, the highest bit;
+    /// whether it announced at another tracker, the next one.
     seen: u32,
     pub(super) peer_id: PeerId,
 }
 
 const COMPLETED: u32 = 1 << 31;
+const FOREIGN: u32 = 1 << 30;
+const SEEN: u32 = FOREIGN - 1;
 
 impl State {
     pub(super) fn new(peer_id: PeerId, seen: u32, completed: bool) -> Self {
-        let seen = seen & !COMPLETED | if completed { COMPLETED } else { 0 };
+        let seen = seen & SEEN | if completed { COMPLETED } else { 0 };
         Self { seen, peer_id }
+    }
+
+    /// One that announced at another tracker.
+    pub(super) fn foreign(peer_id: PeerId, seen: u32) -> Self {
+        let seen = seen & SEEN | FOREIGN;
+        Self { seen, peer_id }
+    }
+
+    /// The same peer, seen later.
+    pub(super) fn seen_at(self, seen: u32) -> Self {
+        let seen = seen & SEEN | self.seen & !SEEN;
+        Self { seen, ..self }
     }
 
     /// When it announced last, in seconds since the table began.
     pub(super) fn seen(&self) -> u32 {
-        self.seen & !COMPLETED
+        self.seen & SEEN
+    }
+
+    /// Whether another tracker told of it.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.seen & FOREIGN != 0
     }
 
     pub(super) fn completed(&self) -> bool {
@@ -177,9 +197,14 @@ mod tests {
 
     #[test]
     fn completed_and_time_do_not_disturb_each_other() {
-        for (seen, completed) in [(0, true), (7, false), (COMPLETED - 1, true)] {
+        for (seen, completed) in [(0, true), (7, false), (SEEN, true)] {
             let state = State::new(PeerId([1; 20]), seen, completed);
             assert_eq!((state.seen(), state.completed()), (seen, completed));
+            assert!(!state.is_foreign());
+            let later = state.seen_at(SEEN);
+            assert_eq!((later.seen(), later.completed()), (SEEN, completed));
+            let foreign = State::foreign(PeerId([1; 20]), seen).seen_at(8);
+            assert!(foreign.is_foreign() && !foreign.completed() && foreign.seen() == 8);
         }
     }
 

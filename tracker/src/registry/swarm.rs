@@ -8,6 +8,8 @@
 //! an index. That is keyed, since strangers choose the addresses, and by *host*: all peers of one
 //! are found together, and counted.
 
+mod merge;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
@@ -75,6 +77,8 @@ pub(super) struct Done {
     pub(super) change: Option<AnnounceEvent>,
     /// Where the announcing peer lies, if it is there.
     pub(super) at: Option<usize>,
+    /// Who had announced here and had to make room.
+    pub(super) evicted: Option<(SocketAddr, PeerId)>,
 }
 
 /// What only some swarms have.
@@ -143,7 +147,11 @@ impl<const N: usize> Swarm<N> {
             let at = known.filter(its_own);
             at.inspect(|&at| self.remove(key, at));
             let change = at.and(told.event);
-            return Some(Done { change, at: None });
+            return Some(Done {
+                change,
+                at: None,
+                evicted: None,
+            });
         }
         // A client that was started again where another one, or itself, died.
         let is_anew = told.event == Some(AnnounceEvent::Started)
@@ -157,6 +165,8 @@ impl<const N: usize> Swarm<N> {
             (known.is_none() || is_anew).then_some(AnnounceEvent::Started)
         };
         let state = State::new(told.state.peer_id, told.state.seen(), counted || completes);
+        let renamed = |at: &usize| self.store.states()[*at].peer_id != state.peer_id;
+        let mut evicted = known.filter(renamed).and_then(|at| self.own(at));
         let at = match known {
             Some(at) if (at < self.seeds()) == told.is_seed() => {
                 *self.store.state_mut(at) = state;
@@ -171,16 +181,29 @@ impl<const N: usize> Swarm<N> {
             }
             None => {
                 if let Some(at) = self.surplus(key, &address, room.host, rng) {
+                    evicted = self.own(at);
                     self.remove(key, at);
                 } else if self.len() >= room.total {
                     let at = (self.len() > 0).then(|| rng.usize(..self.len()))?;
+                    evicted = self.own(at);
                     self.remove(key, at);
                 }
                 self.insert(key, address, state, told.detail, rng)
             }
         };
         let at = Some(at);
-        Some(Done { change, at })
+        Some(Done {
+            change,
+            at,
+            evicted,
+        })
+    }
+
+    /// The peer at a place, if it announced here.
+    fn own(&self, at: usize) -> Option<(SocketAddr, PeerId)> {
+        let state = self.store.states()[at];
+        let address = || socket_address(&self.store.addresses()[at]);
+        (!state.is_foreign()).then(|| (address(), state.peer_id))
     }
 
     /// Looks at `budget` peers from `from` downwards and takes out whom nothing was heard of since

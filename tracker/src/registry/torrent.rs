@@ -3,13 +3,14 @@
 //! Most are of IPv4 alone, so the other family has memory only when somebody is in it. Knows
 //! nothing of other torrents.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fastrand::Rng;
 use shoal_metainfo::InfoHash;
 
 use super::kept::{KeptPeer, push_head, push_peer};
+use super::outbox::{Heard, Kind};
 use super::snapshot::{PeerDetail, PeerSnapshot, TorrentSnapshot};
 use super::store::State;
 use super::swarm::{Done, Key, Room, Swarm, Told, compact, socket_address};
@@ -83,6 +84,41 @@ impl Torrent {
                 v6.update(key, address, told, room, rng)
             }
         }
+    }
+
+    /// Takes a word of another tracker on a peer.
+    pub(super) fn merge(&mut self, key: Key, heard: &Heard, seen: u32, room: Room, rng: &mut Rng) {
+        let (state, port) = (State::foreign(heard.peer_id, seen), heard.address.port());
+        let (gone, is_seed) = (heard.kind == Kind::Gone, heard.kind == Kind::Seeder);
+        match heard.address.ip() {
+            IpAddr::V4(ip) => {
+                let address = compact(&ip.octets(), port);
+                if gone {
+                    self.v4.forget(key, &address, heard.peer_id, seen);
+                } else {
+                    self.v4.merge(key, address, state, is_seed, room, rng);
+                }
+            }
+            IpAddr::V6(ip) => {
+                let address = compact(&ip.octets(), port);
+                if !gone {
+                    let watched = self.watched;
+                    let v6 = self.v6.get_or_insert_with(|| Box::new(Swarm::new(watched)));
+                    v6.merge(key, address, state, is_seed, room, rng);
+                } else if let Some(v6) = &mut self.v6 {
+                    v6.forget(key, &address, heard.peer_id, seen);
+                }
+            }
+        }
+    }
+
+    /// Each peer, what is known of it, and whether it is a seed.
+    pub(super) fn peers(&self) -> impl Iterator<Item = (SocketAddr, &State, bool)> {
+        let v4 = self.v4.iter();
+        let v4 = v4.map(|(address, state, is_seed, _)| (socket_address(address), state, is_seed));
+        let v6 = self.v6.iter().flat_map(|v6| v6.iter());
+        let v6 = v6.map(|(address, state, is_seed, _)| (socket_address(address), state, is_seed));
+        v4.chain(v6)
     }
 
     /// Puts a sample for the asker at `at` into the answer: its own family first, and the other for

@@ -1,0 +1,22 @@
+//! What was typed of the store that several trackers share: options of `tracker`. BEP 3.
+
+use structopt::StructOpt;
+
+use crate::units::seconds;
+
+/// Where trackers share their swarms.
+#[derive(Debug, StructOpt)]
+pub(crate) struct StoreOptions {
+    /// Shares swarms with other trackers through Redis or Valkey, redis://HOST:PORT or
+    /// redis://HOST:PORT/DB; several are nodes of one cluster
+    #[structopt(long = "store", value_name = "URL", number_of_values = 1)]
+    pub(crate) urls: Vec<String>,
+    /// Seconds between two exchanges with the store
+    #[structopt(
+        long = "store-every",
+        value_name = "SECONDS",
+        default_value = "2",
+        parse(try_from_str = seconds)
+    )]
+    pub(crate) every: u32,
+}

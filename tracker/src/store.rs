@@ -1,0 +1,247 @@
+//! Several trackers with the same swarms, through Redis or Valkey. BEP 3 "trackers".
+//!
+//! Announces never wait for the store: they are answered from the table here. A thread of its own
+//! tells the store, every so often and in batches, what was heard here, and asks it what others
+//! heard of the torrents that somebody asks about here; so trackers differ by some seconds. While
+//! the store is away each goes on with what it has, and when it is back, each tells it all again.
+//!
+//! What the store says is believed as little as what a stranger says: bounded, and judged like an
+//! announce. It is for the trackers' own network: whoever can write to it can name peers.
+
+mod followed;
+mod line;
+mod link;
+mod nodes;
+mod slots;
+mod words;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_std::channel::{Receiver, Sender};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+
+use crate::limits;
+use crate::registry::Registry;
+use link::Link;
+
+/// Where the store is, and how it is used.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    servers: Vec<ConnectionInfo>,
+    every: Duration,
+    events: Option<Sender<StoreEvent>>,
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Not a URL of a store.
+    #[error(
+        "the store's URL cannot be used: {why}; give redis://HOST:PORT or redis://HOST:PORT/DB"
+    )]
+    Url {
+        /// What is wrong with it; never the URL itself, which may hold a password.
+        why: String,
+    },
+    /// No URL.
+    #[error("no URL of a store was given")]
+    NoUrl,
+}
+
+/// What there is to tell of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// It is there, and is told all that is known here.
+    There,
+    /// It is away, or a part of it; what is known here is answered meanwhile.
+    Away {
+        /// The server, HOST:PORT.
+        server: String,
+        /// What went wrong, printable.
+        why: String,
+    },
+    /// Since it is there, it was told all that was known here.
+    Repaired {
+        /// Peers that it was told of.
+        peers: u64,
+    },
+    /// It was too slow, or away for too long: the oldest news of peers were not told one by one.
+    Dropped {
+        /// How many.
+        words: u64,
+    },
+    /// It refuses what it is told or asked.
+    Refused {
+        /// How often, since that was told last.
+        times: u64,
+        /// One reason, printable.
+        why: String,
+    },
+}
+
+/// What went wrong with one server.
+#[derive(Debug, thiserror::Error)]
+enum StoreFault {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it did not answer within {} s", limits::STORE_ANSWER_MAX.as_secs())]
+    Silent,
+    #[error("it says: {0}")]
+    Refused(String),
+    #[error("it answers, but not as Redis does: {0}")]
+    Broken(String),
+    #[error("it answers, but not as Redis does")]
+    Strange,
+    #[error("it is of a cluster that has no slots; `redis-cli --cluster create` gives them")]
+    NoSlots,
+}
+
+impl StoreFault {
+    /// What the reader of answers says.
+    fn broken(error: &redis::RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::Silent;
+        }
+        let text = crate::text::printable(error.to_string().as_bytes());
+        if error.is_io_error() || error.is_unrecoverable_error() {
+            return Self::Io(io::Error::other(text));
+        }
+        Self::Broken(text)
+    }
+}
+
+impl StoreConfig {
+    /// A store at these URLs, `redis://[[NAME]:PASSWORD@]HOST[:PORT][/DB]`: one, or some of a
+    /// cluster's, which tell of the others. All have the name and password of the first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is none, or one is of another kind.
+    pub fn new(urls: &[impl AsRef<str>]) -> Result<Self, StoreError> {
+        let servers: Result<Vec<_>, _> = urls.iter().map(|url| server(url.as_ref())).collect();
+        let servers = servers?;
+        if servers.is_empty() {
+            return Err(StoreError::NoUrl);
+        }
+        Ok(Self {
+            servers,
+            every: limits::STORE_EVERY_DEFAULT,
+            events: None,
+        })
+    }
+
+    /// Told and asked so often.
+    #[must_use]
+    pub fn every(self, every: Duration) -> Self {
+        Self { every, ..self }
+    }
+
+    /// The same, and what there is to tell of it from now on: at most
+    /// [`limits::STORE_EVENTS_MAX`] of it unread.
+    #[must_use]
+    pub fn with_events(self) -> (Self, Receiver<StoreEvent>) {
+        let (events, receiver) = async_std::channel::bounded(limits::STORE_EVENTS_MAX);
+        let events = Some(events);
+        (Self { events, ..self }, receiver)
+    }
+
+    /// Where the servers are, without names and passwords.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let known = self.servers.iter().filter_map(nodes::host_and_port);
+        known.map(|(host, port)| format!("{host}:{port}")).collect()
+    }
+
+    /// Whether it is on this machine, with all who use it.
+    fn is_local(&self) -> bool {
+        self.servers
+            .iter()
+            .filter_map(nodes::host_and_port)
+            .all(|(host, _)| {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let ip = host.parse::<IpAddr>();
+                ip.map_or(host == "localhost", |ip| ip.is_loopback())
+            })
+    }
+}
+
+fn server(url: &str) -> Result<ConnectionInfo, StoreError> {
+    let refused = |why: &str| StoreError::Url {
+        why: why.to_owned(),
+    };
+    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
+        return Err(refused(
+            "TLS to the store is not there; use a tunnel of your own",
+        ));
+    }
+    if !url.starts_with("redis:") && !url.starts_with("valkey:") {
+        return Err(refused("it does not begin redis:// or valkey://"));
+    }
+    let info = url.into_connection_info();
+    let info = info.map_err(|error| refused(error.detail().unwrap_or("it is not a URL")))?;
+    match info.addr() {
+        ConnectionAddr::Tcp(host, _) if !host.is_empty() => Ok(info),
+        _ => Err(refused("it names no host")),
+    }
+}
+
+/// Starts the thread that shares a table through the store. It holds `running` until it ends, soon
+/// after `stop` is closed.
+///
+/// # Errors
+/// When the system starts no thread.
+pub(crate) fn start<R: AsRef<Registry> + Send + Sync + 'static>(
+    config: StoreConfig,
+    table: Arc<R>,
+    stop: Sender<()>,
+    running: Sender<()>,
+) -> io::Result<()> {
+    (*table).as_ref().share();
+    let run = move || {
+        let mut link = Link::new(&config, (*table).as_ref());
+        link.run(|| stop.is_closed());
+        drop(running);
+    };
+    let thread = std::thread::Builder::new().name("tracker-store".to_owned());
+    thread.spawn(run).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_named_by_url_and_told_without_its_password() {
+        let urls = ["redis://:secret@10.0.0.1:7000/2", "valkey://store.example"];
+        let config = StoreConfig::new(&urls).unwrap();
+        assert_eq!(config.addresses(), ["10.0.0.1:7000", "store.example:6379"]);
+        assert!(!config.is_local());
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+        for local in [
+            "redis://127.0.0.1",
+            "redis://[::1]:1",
+            "redis://localhost/1",
+        ] {
+            assert!(StoreConfig::new(&[local]).unwrap().is_local(), "{local}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_store_is_refused() {
+        for (url, expect) in [
+            ("http://a", "does not begin redis://"),
+            ("rediss://a:1", "TLS"),
+            ("redis://", "store's URL"),
+            ("redis://a:99999", "store's URL"),
+            ("redis://a/x", "store's URL"),
+            ("redis:///run/redis.sock", "store's URL"),
+        ] {
+            let error = StoreConfig::new(&[url]).unwrap_err().to_string();
+            assert!(error.contains(expect), "{url}: {error}");
+        }
+        assert!(matches!(StoreConfig::new(&[""; 0]), Err(StoreError::NoUrl)));
+    }
+}
