@@ -5,7 +5,7 @@
 //! [`registry::Registry`] holds a server's swarms, [`http::query`] and [`http::response`] turn both
 //! into bytes, [`udp`] does it for BEP 15. Around them lie two shells, each a feature: `client`
 //! (announces with surf on a connector of our own, and over UDP) and `server` (answers from threads
-//! of its own, and with tide what is no announce).
+//! of its own, and with tide what is no announce); `store` lets several servers share their swarms.
 //!
 //! ```text
 //! announcer ──▶ client ──▶ http::query ─ ─ ▶ server ──▶ registry

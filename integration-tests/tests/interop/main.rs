@@ -1,7 +1,7 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
 //! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx,
-//! miniupnpd, nft and libtorrent for Python; a missing one fails the test. `just interop` runs it;
+//! miniupnpd, nft, redis-server and libtorrent for Python; a missing one fails the test. `just interop` runs it;
 //! `cargo test --workspace` does not.
 
 mod clients;
@@ -15,6 +15,7 @@ mod near;
 mod net;
 mod pex;
 mod relay;
+mod store;
 mod trackers;
 mod web;
 

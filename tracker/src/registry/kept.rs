@@ -99,7 +99,7 @@ impl Registry {
         let mut shard = self.shard(hash);
         let place = match shard.find(hash, &info_hash) {
             Some(place) => place,
-            None => match self.new_torrent(info_hash, 0) {
+            None => match self.new_torrent(info_hash, limits::SECONDS_BEFORE) {
                 Ok(torrent) => shard.insert(hash, torrent),
                 Err(_) => return false,
             },

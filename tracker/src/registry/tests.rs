@@ -1,5 +1,7 @@
 //! The table as a tracker uses it.
 
+mod sharing;
+
 use super::*;
 use AnnounceEvent::{Completed, Started, Stopped};
 

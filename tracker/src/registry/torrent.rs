@@ -208,7 +208,7 @@ impl Torrent {
     /// Takes back a peer; whether there was room.
     pub(super) fn restore(&mut self, key: Key, peer: &KeptPeer, room: Room, rng: &mut Rng) -> bool {
         let told = Told {
-            state: State::new(peer.peer_id, 0, peer.counted),
+            state: State::new(peer.peer_id, limits::SECONDS_BEFORE, peer.counted),
             detail: PeerDetail {
                 left: u64::from(!peer.seed),
                 uploaded: 0,

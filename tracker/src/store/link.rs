@@ -53,6 +53,7 @@ struct Pending {
 /// What is to be told again.
 #[derive(Debug, Default)]
 struct Repair {
+    is_on: bool,
     torrents: Vec<InfoHash>,
     told: u64,
 }
@@ -130,7 +131,7 @@ impl<'r> Link<'r> {
         torrents.append(&mut self.repair.torrents);
         torrents.sort_unstable();
         torrents.dedup();
-        self.repair.torrents = torrents;
+        (self.repair.torrents, self.repair.is_on) = (torrents, true);
         self.followed.forget_marks();
     }
 

@@ -4,6 +4,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function text(number) return string.format('%.0f', number) end
+local is_old = ARGV[4] == '1'
 local any_gone = redis.call('EXISTS', KEYS[2]) == 1
 for at = 7, #ARGV, 3 do
     local member, kind = ARGV[at], tonumber(ARGV[at + 1])
@@ -13,7 +14,11 @@ for at = 7, #ARGV, 3 do
         local known = redis.call('ZSCORE', KEYS[1], member)
         if known and known / 2 <= seen + 2000000 then
             redis.call('ZREM', KEYS[1], member)
-            redis.call('ZADD', KEYS[2], text(now), member)
+            redis.call('ZADD', KEYS[2], text(is_old and seen or now), member)
+            any_gone = true
+        elseif is_old and not known then
+            -- Another tracker may be about to tell of it.
+            redis.call('ZADD', KEYS[2], text(seen), member)
             any_gone = true
         end
     else
@@ -34,7 +39,7 @@ local function tidy(key, unit, life)
 end
 tidy(KEYS[1], 2, life)
 if any_gone then tidy(KEYS[2], 1, gone_life) end
-if ARGV[4] == '1' then redis.call('SET', KEYS[3], text(now), 'EX', life) end
+if is_old then redis.call('SET', KEYS[3], text(now), 'EX', life) end
 local known, more = tonumber(ARGV[5]), tonumber(ARGV[6])
 if known + more == 0 then return '0' end
 local done = redis.call('GET', KEYS[4])

@@ -80,7 +80,7 @@ impl Link<'_> {
                 };
                 // What has waited for long is not news: others must look at all there is.
                 let fresh = 2 * self.every.as_secs() + 5;
-                let old = |heard: &Heard| heard.kind != Kind::Gone && u64::from(heard.age) > fresh;
+                let old = |heard: &Heard| u64::from(heard.age) > fresh;
                 let is_old = about.peers.iter().any(old);
                 self.add(about, is_old, &mut batches, &mut left);
                 if rest.is_empty() {
@@ -175,7 +175,7 @@ impl Link<'_> {
 
     /// Tells a part of everything again, when the store was away.
     pub(super) fn tell_again(&mut self) {
-        if self.repair.torrents.is_empty() {
+        if !self.repair.is_on {
             return;
         }
         let mut budget = limits::STORE_REPAIR_PEERS;
@@ -188,7 +188,6 @@ impl Link<'_> {
                 continue;
             };
             peers.retain(|heard| self.scope.takes(&heard.address));
-            self.repair.told += peers.len() as u64;
             budget = budget.saturating_sub(peers.len() + 1);
             let chunks = peers.chunks(limits::STORE_WRITE_PEERS);
             let empty: &[Heard] = &[];
@@ -216,6 +215,7 @@ impl Link<'_> {
                     peers: peers.to_vec(),
                     completed_more: 0,
                 };
+                self.repair.told += peers.len() as u64;
                 let batch = batches.entry(place).or_default();
                 batch.push(command, about);
                 if batch.is_full() {
@@ -227,10 +227,14 @@ impl Link<'_> {
         for (place, batch) in batches {
             self.send(place, batch, &mut left);
         }
-        // Lost with its server, which is told all when it is there again.
-        drop(left);
+        // A server may answer before its cluster lets it work.
+        for about in left {
+            self.repair.told -= about.peers.len() as u64;
+            self.repair.torrents.push(about.info_hash);
+        }
+        self.repair.torrents.dedup();
         if self.repair.torrents.is_empty() && self.nodes.are_all_there() {
-            let peers = std::mem::take(&mut self.repair.told);
+            let peers = std::mem::take(&mut self.repair).told;
             self.event(StoreEvent::Repaired { peers });
         }
     }

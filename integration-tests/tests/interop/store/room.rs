@@ -1,0 +1,247 @@
+//! Real Redis servers, trackers that share them, and announces by hand. All on loopback.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use shoal_metainfo::{InfoHash, PeerId};
+use shoal_tracker::http::{query, response};
+use shoal_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, ScrapeEntry};
+
+use crate::clients::shoal_binary;
+use crate::net::Running;
+
+/// How long anything may take that takes a few seconds. Ours: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that nobody has, and whose cluster port is one too.
+pub(crate) fn free_port() -> u16 {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    taken.local_addr().expect("it is bound").port()
+}
+
+/// Waits until it is so, and says what is not after a long while.
+pub(crate) fn wait(what: &str, said: impl Fn() -> String, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() >= until {
+            let said = said();
+            // Of the table there is enough in the question.
+            let lines = said.lines().filter(|line| !line.contains("\"status\""));
+            let lines: Vec<_> = lines.collect();
+            panic!("not in time: {what}\n{}", lines.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A real redis-server, killed when it is dropped.
+pub(crate) struct Redis {
+    pub(crate) port: u16,
+    dir: tempfile::TempDir,
+    bus: Option<u16>,
+    running: Option<Running>,
+    /// Its process.
+    id: u32,
+}
+
+impl Redis {
+    pub(crate) fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// One that takes part in a cluster.
+    pub(crate) fn of_cluster() -> Self {
+        Self::with(Some(free_port()))
+    }
+
+    fn with(bus: Option<u16>) -> Self {
+        let mut redis = Self {
+            port: free_port(),
+            dir: tempfile::tempdir().expect("a temporary folder"),
+            bus,
+            running: None,
+            id: 0,
+        };
+        redis.run();
+        redis
+    }
+
+    /// Starts it, again at the same port; it has kept nothing.
+    pub(crate) fn run(&mut self) {
+        let port = self.port.to_string();
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
+            .args(["--appendonly", "no", "--dir"])
+            .arg(self.dir.path());
+        if let Some(bus) = self.bus {
+            command
+                .args([
+                    "--cluster-enabled",
+                    "yes",
+                    "--cluster-port",
+                    &bus.to_string(),
+                ])
+                .args(["--cluster-node-timeout", "3000"])
+                .args(["--cluster-require-full-coverage", "no"]);
+        }
+        let running = Running::start(&mut command, &self.dir.path().join("log"));
+        self.id = running.id();
+        self.running = Some(running);
+        let said = || self.running.as_ref().map(Running::said).unwrap_or_default();
+        wait("redis-server answers", said, || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.cli(&["PING"]).contains("PONG")
+        });
+    }
+
+    /// As `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Has it stand still, or go on.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id.to_string();
+        let done = Command::new("kill").args([name, &id]).status();
+        assert!(
+            done.is_ok_and(|status| status.success()),
+            "kill {name} {id}"
+        );
+    }
+
+    /// What redis-cli says.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &self.port.to_string()]).args(arguments);
+        let output = command.output().expect("redis-cli runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+/// `shoal tracker` with a store.
+pub(crate) struct Tracker {
+    pub(crate) running: Running,
+    address: SocketAddr,
+}
+
+impl Tracker {
+    pub(crate) fn start(urls: &[String], log: &Path) -> Self {
+        let mut command = Command::new(shoal_binary());
+        command
+            .args([
+                "tracker",
+                "--listen",
+                "127.0.0.1:0",
+                "--json",
+                "--interval",
+                "120",
+            ])
+            .args(["--store-every", "1"]);
+        for url in urls {
+            command.args(["--store", url]);
+        }
+        let running = Running::start(&mut command, log);
+        let mut address = None;
+        wait(
+            "the tracker listens",
+            || running.said(),
+            || {
+                let said = running.said();
+                let listens = said.split_once("\"listen\":[\"");
+                let listens = listens.and_then(|(_, rest)| rest.split('"').next());
+                address = listens.and_then(|text| text.parse().ok());
+                address.is_some()
+            },
+        );
+        let address = address.expect("just found");
+        Self { running, address }
+    }
+
+    fn get(&self, url: &str) -> Vec<u8> {
+        let path = url
+            .split_once("//")
+            .and_then(|(_, rest)| rest.split_once('/'));
+        let (_, path) = path.expect("a URL with a path");
+        let mut stream = TcpStream::connect(self.address).expect("the tracker is there");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+        let head = format!("GET /{path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+        stream
+            .write_all(head.as_bytes())
+            .expect("a request is taken");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        answer.split_off(end.expect("a head") + 4)
+    }
+
+    /// Announces a peer of this port, 127.0.0.1, which is named by its port too.
+    pub(crate) fn announce(
+        &self,
+        torrent: u8,
+        port: u16,
+        left: u64,
+        event: Option<AnnounceEvent>,
+    ) -> AnnounceResponse {
+        let mut id = [b'-'; 20];
+        id[..2].copy_from_slice(&port.to_be_bytes());
+        let request = AnnounceRequest {
+            info_hash: InfoHash([torrent; 20]),
+            peer_id: PeerId(id),
+            port,
+            uploaded: 0,
+            downloaded: 0,
+            left,
+            event,
+            numwant: Some(200),
+            key: 0,
+            tracker_id: None,
+            compact: true,
+        };
+        let body = self.get(&query::announce_url("http://t/announce", &request));
+        response::parse_announce(&body).expect("an answer to an announce")
+    }
+
+    /// Asks as a peer that is nowhere else: which ports there are.
+    pub(crate) fn ports(&self, torrent: u8, asker: u16) -> Vec<u16> {
+        let answer = self.announce(torrent, asker, 1, None);
+        let ports = answer.peers.iter().map(SocketAddr::port);
+        let mut ports: Vec<_> = ports.filter(|port| *port < 60_000).collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    pub(crate) fn scrape(&self, torrent: u8) -> Option<ScrapeEntry> {
+        let hashes = [InfoHash([torrent; 20])];
+        let url = query::scrape_url("http://t/announce", &hashes).expect("a URL");
+        let entries = response::parse_scrape(&self.get(&url)).expect("an answer to a scrape");
+        entries.first().copied()
+    }
+
+    /// Waits until it tells that of its store so many times.
+    pub(crate) fn wait_told(&self, state: &str, times: usize) {
+        let word = format!("\"state\":\"{state}\"");
+        wait(
+            &word,
+            || self.running.said(),
+            || self.running.said().matches(&word).count() >= times,
+        );
+    }
+
+    /// Waits until these are the peers of a torrent; whoever asks is `asker`.
+    pub(crate) fn wait_ports(&self, torrent: u8, asker: u16, expect: &[u16]) {
+        let last = std::cell::RefCell::new(Vec::new());
+        let said = || format!("expected {expect:?}, got {last:?}\n{}", self.running.said());
+        wait("the peers of a torrent", said, || {
+            *last.borrow_mut() = self.ports(torrent, asker);
+            *last.borrow() == expect
+        });
+    }
+}
