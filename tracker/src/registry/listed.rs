@@ -11,6 +11,8 @@ use shoal_metainfo::InfoHash;
 
 use super::torrent::Torrent;
 use super::{Registry, lock};
+use crate::limits;
+use crate::limits;
 use crate::policy::Lists;
 
 impl Registry {
@@ -47,7 +49,10 @@ impl Registry {
         if shard.find(hash, &info_hash).is_none() {
             let before = self.torrents.fetch_add(1, Ordering::Relaxed);
             let watched = before < self.config.watched_max;
-            shard.insert(hash, Torrent::new(info_hash, watched, 0));
+            shard.insert(
+                hash,
+                Torrent::new(info_hash, watched, limits::SECONDS_BEFORE),
+            );
         }
     }
 }
