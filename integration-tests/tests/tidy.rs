@@ -28,6 +28,7 @@ const SANS_IO: &[&str] = &[
     "tracker/src/announce.rs",
     "tracker/src/announcer",
     "tracker/src/http",
+    "tracker/src/policy",
     "tracker/src/registry",
 ];
 /// What is forbidden in them.

@@ -2,10 +2,11 @@
 //! 41, 48.
 //!
 //! The core does no I/O and takes the clock as an argument: [`Announcer`] walks a torrent's tiers,
-//! [`registry::Registry`] holds a server's swarms, [`http::query`] and [`http::response`] turn both
-//! into bytes, [`udp`] does it for BEP 15. Around them lie two shells, each a feature: `client`
-//! (announces with surf on a connector of our own, and over UDP) and `server` (answers from threads
-//! of its own, and with tide what is no announce); `store` lets several servers share their swarms.
+//! [`registry::Registry`] holds a server's swarms, [`policy`] says who may announce, and
+//! [`http::query`] and [`http::response`] turn announces into bytes, [`udp`] does it for BEP 15.
+//! Around them lie two shells, each a feature: `client` (announces with surf on a connector of our
+//! own, and over UDP) and `server` (answers from threads of its own, and with tide what is no
+//! announce); `store` lets several servers share their swarms.
 //!
 //! ```text
 //! announcer ──▶ client ──▶ http::query ─ ─ ▶ server ──▶ registry

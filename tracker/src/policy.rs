@@ -1,6 +1,6 @@
 //! Who may announce what, and how often: lists, passkeys, clients, load. BEP 3, 31, 41.
 //!
-//! Sans-io: the clock is an argument, and lists come as text that somebody else has read. Everything
+//! Sans-io: the clock is an argument, and lists come as text that somebody else has read. All of it
 //! can be changed while the tracker runs, and nothing is locked while an announce is answered. An
 //! open tracker without any of this pays one branch for it.
 //!

@@ -248,50 +248,18 @@ impl Server {
         }
         let paths = Paths::new(&config.announce_paths)?;
         let (listeners, udp) = listen::all(&config.listen, config.udp_workers)?;
-        let opened = config
-            .state
-            .as_ref()
-            .map(|state| State::open(&state.folder));
-        let opened = opened.transpose()?;
-        let table = RegistryConfig {
-            completed_max: opened.as_ref().map_or(0, |_| limits::COMPLETED_MAX),
-            interval: config.interval,
-            torrents_max: config.torrents_max,
-            peers_total_max: config.peers_max,
-            ..RegistryConfig::default()
-        };
         let now = Instant::now();
-        let (seed, key) = (u64::from_ne_bytes(random()?), random()?);
-        let registry = Arc::new(Registry::new(table, seed, now));
-        let rules = PolicyConfig {
-            private: config.private,
-            capacity: config.capacity,
-            interval: config.interval,
-            unix_now: unix_now(),
-        };
-        let policy = Arc::new(Policy::new(&rules, Arc::clone(&registry), now));
-        let (state, mut remembered) = opened.unzip();
-        if let Some(remembered) = &mut remembered {
-            keeper::restore_rules(remembered, &policy);
-        }
-        let watch = Watch::begin(config.lists, config.allowed, &policy)?;
-        if let Some(remembered) = remembered {
-            if !remembered.clean {
-                watch.tell(News::Unclean);
-            }
-            keeper::restore(remembered, &registry);
-        }
-        let swarms = config.state.is_some_and(|state| state.swarms);
-        let keeper = state.map(|state| Keeper::new(state, swarms));
+        let key = random()?;
+        let rules = Rules::begin(&config, now)?;
         let (events, events_queue) = bounded(limits::EVENTS_QUEUED_MAX);
         let waker = Waker::new().map_err(ServerError::Descriptors)?;
         let (stop, stopped) = bounded(1);
         let (running, ended) = bounded(1);
         let (alive, over) = bounded(1);
         let shared = Shared {
-            registry,
-            policy,
-            watch,
+            registry: rules.registry,
+            policy: rules.policy,
+            watch: rules.watch,
             paths,
             min_interval: config.min_interval,
             trust_forwarded_for: config.trust_forwarded_for,
@@ -315,7 +283,7 @@ impl Server {
             udp,
             ids: ConnectionIds::new(&key, now),
             shared,
-            keeper,
+            keeper: rules.keeper,
             #[cfg(feature = "store")]
             store: config.store,
             running,
@@ -440,6 +408,54 @@ impl ServerHandle {
     #[must_use]
     pub fn events_dropped(&self) -> u64 {
         self.shared.events_dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// The table and who may be in it, with what the run before knew.
+struct Rules {
+    registry: Arc<Registry>,
+    policy: Arc<Policy>,
+    watch: Watch,
+    keeper: Option<Keeper>,
+}
+
+impl Rules {
+    fn begin(config: &ServerConfig, now: Instant) -> Result<Self, ServerError> {
+        let state = config.state.as_ref();
+        let opened = state.map(|state| State::open(&state.folder)).transpose()?;
+        let table = RegistryConfig {
+            completed_max: opened.as_ref().map_or(0, |_| limits::COMPLETED_MAX),
+            interval: config.interval,
+            torrents_max: config.torrents_max,
+            peers_total_max: config.peers_max,
+            ..RegistryConfig::default()
+        };
+        let registry = Registry::new(table, u64::from_ne_bytes(random()?), now);
+        let registry = Arc::new(registry);
+        let rules = PolicyConfig {
+            private: config.private,
+            capacity: config.capacity,
+            interval: config.interval,
+            unix_now: unix_now(),
+        };
+        let policy = Arc::new(Policy::new(&rules, Arc::clone(&registry), now));
+        let (state, remembered) = opened.unzip();
+        let mut remembered = remembered.unwrap_or_default();
+        let (clean, had_swarms) = (remembered.clean, !remembered.swarms.is_empty());
+        keeper::restore_rules(&mut remembered, &policy);
+        let watch = Watch::begin(config.lists.clone(), config.allowed.clone(), &policy)?;
+        keeper::restore(remembered, &registry);
+        if state.is_some() && !clean {
+            watch.tell(News::Unclean);
+        }
+        let swarms = config.state.as_ref().is_some_and(|state| state.swarms);
+        let keeper = state.map(|state| Keeper::new(state, swarms, had_swarms));
+        Ok(Self {
+            registry,
+            policy,
+            watch,
+            keeper,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::mem::discriminant;
 use std::path::Path;
 
 use shoal_tracker::http::{query, response};
+use shoal_tracker::policy::{parse_clients, parse_hashes};
 use shoal_tracker::udp::packet::{Request, Response};
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -48,6 +49,24 @@ fn every_seed_of_the_response_target_holds() {
         println!("{}", seed.escape_ascii());
         shoal_tracker::fuzz::response(&seed);
     }
+}
+
+#[test]
+fn every_seed_of_the_lists_target_holds() {
+    let seeds = seeds("tracker_lists");
+    for seed in &seeds {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::lists(seed);
+    }
+    let wrong = |seed: &&Vec<u8>| parse_hashes(seed).is_err() && parse_clients(seed).is_err();
+    assert!(seeds.iter().filter(wrong).count() > 5);
+    assert!(
+        seeds
+            .iter()
+            .filter(|seed| parse_hashes(seed).is_ok())
+            .count()
+            > 5
+    );
 }
 
 #[test]

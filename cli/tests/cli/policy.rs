@@ -61,6 +61,8 @@ fn clients_with_a_passkey_find_each_other_over_http_and_udp_and_are_counted() {
         let (code, _, stderr) = leecher.end();
         assert_eq!(code, Some(0), "{name}: {stderr}");
         assert_eq!(fs::read(folder.join(leech).join(name)).unwrap(), content);
+        seeder.signal(Signal::INT);
+        seeder.end();
     }
     for url in [
         format!("udp://{at}/{}/announce", "0".repeat(32)),
@@ -78,7 +80,12 @@ fn clients_with_a_passkey_find_each_other_over_http_and_udp_and_are_counted() {
     used.failed(1, &["another tracker has its state in state"]);
     stop(tracker);
     let listed = folder.done(list.iter().chain(&state));
-    for words in [&*key, "down 586", "at most 4 peers", "good for 9 days"] {
+    for words in [
+        &*key,
+        "up 585.9 KiB, down 585.9 KiB",
+        "at most 4 peers",
+        "good for 9 days",
+    ] {
         assert!(listed.contains(words), "{words} is not in {listed}");
     }
     let remove = ["tracker", "keys", "remove", &key];

@@ -197,7 +197,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_list_or_has_a_line_at_fault(text in "[0-9a-fA-F# \n\r]{0,200}", raw: Vec<u8>) {
+        fn any_text_is_a_list_or_has_a_line_at_fault(
+            text in "[0-9a-fA-F# \n\r]{0,200}",
+            raw: Vec<u8>,
+        ) {
             for text in [text.as_bytes(), &raw] {
                 crate::fuzz::lists(text);
             }

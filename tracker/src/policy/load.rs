@@ -9,7 +9,7 @@
 //!           more than C announces a second
 //! as given ────────────────────────────────▶ stretched: P / C, at most eight times as given
 //!     ▲                                          │ too much, and P / C is a tenth more: longer
-//!     └── below 4/5 C, and P fits as given ──────┴ below 4/5 C, and P / C is a quarter less: shorter
+//!     └── below 4/5 C, and P fits so ────────────┴ below 4/5 C, and P / C is a quarter less: that
 //! ```
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -12,7 +12,6 @@ use shoal_metainfo::InfoHash;
 use super::torrent::Torrent;
 use super::{Registry, lock};
 use crate::limits;
-use crate::limits;
 use crate::policy::Lists;
 
 impl Registry {

@@ -25,6 +25,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Keeper {
     state: State,
     swarms: bool,
+    had_swarms: bool,
 }
 
 /// The thread.
@@ -35,8 +36,13 @@ pub(super) struct Keeping {
 }
 
 impl Keeper {
-    pub(super) fn new(state: State, swarms: bool) -> Self {
-        Self { state, swarms }
+    /// Keeps swarms too if so it says; else those that the run before kept, if any, go.
+    pub(super) fn new(state: State, swarms: bool, had_swarms: bool) -> Self {
+        Self {
+            state,
+            swarms,
+            had_swarms,
+        }
     }
 
     /// Keeps what happens to a server until [`Keeping::end`].
@@ -56,7 +62,7 @@ impl Keeper {
         let mut batch = Batch::default();
         let mut parts = (0..Registry::PARTS).cycle();
         let mut told = None::<Instant>;
-        if !self.swarms {
+        if self.had_swarms && !self.swarms {
             forget_swarms(&mut batch);
         }
         loop {

@@ -189,8 +189,8 @@ impl Watch {
     /// Reads all lists for the first time and puts them in force.
     ///
     /// # Errors
-    /// [`ListFileError`] of the first that cannot be used: a tracker does not begin with half of its
-    /// rules. A bad .torrent in a folder is told as news.
+    /// [`ListFileError`] of the first that cannot be used: a tracker does not begin with half of
+    /// its rules. A bad .torrent in a folder is told as news.
     pub(super) fn begin(
         files: ListFiles,
         allowed: Option<BTreeSet<InfoHash>>,

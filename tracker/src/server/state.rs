@@ -166,12 +166,7 @@ impl State {
             database: None,
             _lock: lock,
         };
-        let open = state.database().and_then(|database| {
-            let transaction = database.begin_write()?;
-            transaction.open_table(META)?.insert("clean", 0)?;
-            Ok(transaction.commit()?)
-        });
-        match open {
+        match state.database().map(drop) {
             Ok(()) => Ok((state, remembered)),
             Err(error) => Err(damaged(&state.path, &error)),
         }
@@ -185,6 +180,7 @@ impl State {
         let written = self.database().and_then(|database| {
             let transaction = database.begin_write()?;
             write(&transaction, batch)?;
+            transaction.open_table(META)?.insert("clean", 0)?;
             Ok(transaction.commit()?)
         });
         // After a failed write it takes no others until it was opened again.

@@ -13,6 +13,7 @@ use crate::policy::{KeyLimits, KeyRecord, KeyTotals, Passkey};
 pub struct KeptKeys {
     state: State,
     keys: BTreeMap<Passkey, KeyRecord>,
+    changed: bool,
 }
 
 impl KeptKeys {
@@ -23,7 +24,11 @@ impl KeptKeys {
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let (state, remembered) = State::open(folder)?;
         let keys = remembered.keys.into_iter().collect();
-        Ok(Self { state, keys })
+        Ok(Self {
+            state,
+            keys,
+            changed: false,
+        })
     }
 
     /// All keys.
@@ -63,6 +68,10 @@ impl KeptKeys {
     /// # Errors
     /// [`StateError::NotKept`].
     pub fn close(self) -> Result<(), StateError> {
+        // Who only looked says nothing of how the tracker's run ended.
+        if !self.changed {
+            return Ok(());
+        }
         let path = self.state.path.clone();
         let closed = self.state.close();
         closed.map_err(|why| StateError::NotKept {
@@ -72,6 +81,7 @@ impl KeptKeys {
     }
 
     fn save(&mut self, key: Passkey, record: Option<KeyRecord>) -> Result<(), StateError> {
+        self.changed = true;
         let mut batch = Batch::default();
         batch.changes.keys.insert(key, record);
         let saved = self.state.save(&batch);
