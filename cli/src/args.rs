@@ -3,6 +3,7 @@
 //! `config` turns these into what is meant. Knows nothing of files, sockets or torrents.
 
 mod dht;
+mod front;
 mod policy;
 mod store;
 
@@ -16,6 +17,7 @@ use structopt::StructOpt;
 use structopt::clap::{AppSettings, ErrorKind, Shell};
 
 pub(crate) use self::dht::{Dht, DhtOptions, DhtTask};
+use self::front::FrontOptions;
 pub(crate) use self::policy::{KeysTask, Policy, TrackerTask};
 pub(crate) use self::store::StoreOptions;
 use crate::render::text::shortened;
@@ -178,7 +180,7 @@ EXAMPLES:
     shoal tracker --private                 for those with a passkey of `shoal tracker keys add`
 
 It is announced at /announce, and at each path that an announce URL of the torrents has; and
-over UDP at the same port number. It speaks plain HTTP: for https put a proxy before it.
+over UDP at the same port number. A page at / shows what goes on. See docs/tracker.md.
 
 Lists and folders are read again when they change, and on SIGHUP. A list with a mistake is refused
 whole, with its line, and what was in force stays.";
@@ -217,11 +219,10 @@ pub(crate) struct Tracker {
         parse(try_from_str = seconds)
     )]
     pub(crate) status_every: u32,
-    /// Believes the last address of X-Forwarded-For: only behind a proxy of your own
-    #[structopt(long)]
-    pub(crate) trust_forwarded_for: bool,
     #[structopt(flatten)]
     pub(crate) store: StoreOptions,
+    #[structopt(flatten)]
+    pub(crate) front: FrontOptions,
     /// One JSON event a line on standard output; see docs/json-events.md
     #[structopt(long)]
     pub(crate) json: bool,

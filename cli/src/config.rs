@@ -77,6 +77,9 @@ pub(crate) enum UsageError {
     /// Not a proxy that we can use.
     #[error("--proxy: {0}")]
     Proxy(ProxyError),
+    /// No network.
+    #[error("--trusted-proxy: {0}")]
+    TrustedProxy(shoal_tracker::server::NetError),
     /// A name that would be looked up beside the proxy.
     #[error("--peer {0}: with --proxy, write the peer's address; its name would be looked up here")]
     PeerName(String),

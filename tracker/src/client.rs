@@ -68,7 +68,7 @@ impl Client {
     }
 
     #[cfg(test)]
-    fn assemble(
+    pub(crate) fn assemble(
         lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
         roots: RootCertStore,
     ) -> Self {

@@ -164,6 +164,21 @@ pub fn udp_response(data: &[u8]) {
     }
 }
 
+/// Reads `data` as a body of the admin API.
+#[cfg(feature = "admin")]
+pub fn admin_body(data: &[u8]) {
+    use crate::admin;
+    match admin::info_hashes(data) {
+        // Each of them has 40 digits and two quotes.
+        Ok(hashes) => assert!(hashes.len() <= data.len() / 42),
+        Err(error) => assert!(printable(&error.to_string())),
+    }
+    match admin::key(data) {
+        Ok(wish) => assert!(wish.torrents_max != Some(0) && wish.peers_max != Some(0)),
+        Err(error) => assert!(printable(&error.to_string())),
+    }
+}
+
 fn check(error: &TrackerError) {
     if let TrackerError::Failure { reason, .. } = error {
         assert!(reason.len() <= limits::TEXT_BYTES_MAX);

@@ -76,6 +76,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "admin")]
+mod admin;
 pub mod announce;
 pub mod announcer;
 #[cfg(feature = "client")]

@@ -365,3 +365,67 @@ pub const STORE_WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Events of the store that wait to be told; more are dropped. Ours.
 pub const STORE_EVENTS_MAX: usize = 64;
+
+// What people look at.
+
+/// Between two samples of what the status page draws. Ours: an hour is [`SAMPLES_MAX`] of them.
+pub const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+
+/// Samples that are kept. Ours: an hour; a screen has not many more columns.
+pub const SAMPLES_MAX: usize = 720;
+
+/// Largest torrents that pages know. Ours: ten pages; who looks for another has its info hash.
+pub const LARGEST_MAX: usize = 1_000;
+
+/// Rows of one page. Ours: a page of some 30 KiB.
+pub const ROWS_MAX: usize = 100;
+
+/// Peers of one torrent that a page counts clients among; of more it takes a fair part. Ours: a
+/// copy of 1 MB, made under the lock of one shard within a millisecond.
+pub const CENSUS_PEERS_MAX: usize = 10_000;
+
+/// Clients of one torrent that a page lists; the others are one row. Ours.
+pub const CLIENTS_MAX: usize = 30;
+
+/// What pages show is so old at most, and no newer than this. Ours: nobody reads faster.
+pub const OVERVIEW_EVERY: Duration = Duration::from_secs(1);
+
+/// A walk over the table is not made again before so many times its own duration have passed.
+/// Ours: pages cost a fiftieth of one core at most.
+pub const OVERVIEW_SHARE: u32 = 50;
+
+/// Torrents in an answer to a scrape without info hashes. Ours: some 60 bytes each, 6 MB in all.
+pub const FULL_SCRAPE_MAX: usize = 100_000;
+
+/// An answer to a scrape without info hashes is given for so long. Ours: it costs a walk.
+pub const FULL_SCRAPE_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes of a query of a page: a search and a page's number. Ours.
+pub const SEARCH_BYTES_MAX: usize = 200;
+
+/// Bytes of a body at the admin API. Ours: a thousand info hashes and their names.
+pub const ADMIN_BODY_BYTES_MAX: usize = 128 << 10;
+
+/// Connections to the admin API at the same time. Ours: an operator and a script or two.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// Bytes of a file with the admin token. Ours.
+pub const TOKEN_FILE_BYTES_MAX: u64 = 1 << 10;
+
+/// Shortest admin token of a file. Ours: 128 bits written in base 64 have 22.
+pub const TOKEN_BYTES_MIN: usize = 16;
+
+/// A file of a certificate or key. Ours: chains are some KiB.
+pub const TLS_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The handshake of a TLS connection. Ours: two round trips, and slow clients.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Certificate files are looked at so often for a change. Ours: nobody waits for it.
+pub const TLS_LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// From being asked to stop to closing all that is not answered. Ours: a head has as long.
+pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Warnings of one second; further ones are counted. Ours: a log stays readable.
+pub const WARNINGS_PER_SECOND_MAX: u32 = 5;

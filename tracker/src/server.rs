@@ -4,16 +4,25 @@
 //! announce nor scrape goes to tide. The answers themselves come from [`crate::registry`], which
 //! knows neither.
 
+mod admin;
 mod app;
 mod connection;
+mod counters;
+mod front;
 mod guests;
+mod history;
 mod http;
 mod keeper;
 mod listen;
 mod lists;
+mod pages;
+mod passed;
 mod paths;
+mod proxies;
 mod state;
+mod tls;
 mod udp;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -31,14 +40,22 @@ use crate::limits;
 use crate::policy::{Policy, PolicyConfig};
 use crate::registry::{Change, Registry, RegistryConfig, RegistrySnapshot};
 use crate::udp::connection_ids::ConnectionIds;
+use admin::Admin;
+pub use admin::{AdminConfig, AdminDoor, AdminError, TokenError};
+use front::Front;
+pub use front::FrontConfig;
 use guests::Guests;
 use http::{Loop, Waker};
 use keeper::Keeper;
 use lists::Watch;
 pub use lists::{ListFileError, ListFiles, ListsLoaded, News};
+pub use pages::Pages;
+pub use passed::{PassedError, PassedSockets};
 use paths::Paths;
+pub use proxies::{Net, NetError};
 use state::State;
 pub use state::{KeptKeys, StateConfig, StateError};
+pub use tls::{TlsError, TlsFiles};
 use udp::Workers;
 
 /// One thing that happened to a watched torrent, for a monitor.
@@ -73,16 +90,15 @@ pub struct ServerConfig {
     pub interval: Duration,
     /// What peers are told not to fall below.
     pub min_interval: Option<Duration>,
-    /// Whether a peer's address is the last one of `X-Forwarded-For`: only behind a proxy that sets
-    /// it, since anybody can write one.
-    pub trust_forwarded_for: bool,
     /// Connections at the same time; for a further one that is closed which was silent the longest.
-    /// One address of the internet has [`limits::CONNECTIONS_PER_HOST_MAX`] of them, unless a
-    /// proxy is trusted, which speaks for many.
+    /// One address of the internet has [`limits::CONNECTIONS_PER_HOST_MAX`] of them, unless it is
+    /// a trusted proxy's, which speaks for many.
     pub connections_max: usize,
     /// A store through which it shares its swarms with other trackers.
     #[cfg(feature = "store")]
     pub store: Option<crate::store::StoreConfig>,
+    /// How it is reached and looked at.
+    pub front: FrontConfig,
 }
 
 impl Default for ServerConfig {
@@ -100,10 +116,10 @@ impl Default for ServerConfig {
             peers_max: limits::PEERS_TOTAL_MAX,
             interval: limits::SERVER_INTERVAL_DEFAULT,
             min_interval: None,
-            trust_forwarded_for: false,
             connections_max: limits::CONNECTIONS_MAX,
             #[cfg(feature = "store")]
             store: None,
+            front: FrontConfig::default(),
         }
     }
 }
@@ -157,6 +173,15 @@ pub enum ServerError {
     /// What the run before kept cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A certificate that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The operator cannot be served.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A socket that was passed and is of no use.
+    #[error(transparent)]
+    Passed(#[from] PassedError),
     /// Nowhere to listen.
     #[error("no address to listen on was given")]
     NoAddress,
@@ -178,7 +203,7 @@ struct Shared {
     watch: Watch,
     paths: Paths,
     min_interval: Option<Duration>,
-    trust_forwarded_for: bool,
+    front: Front,
     events: Sender<ServerEvent>,
     events_queue: Receiver<ServerEvent>,
     events_dropped: AtomicU64,
@@ -215,6 +240,7 @@ pub struct Server {
     http: Loop,
     udp: Vec<udp::Worker>,
     ids: ConnectionIds,
+    admin: Option<Admin>,
     shared: Arc<Shared>,
     keeper: Option<Keeper>,
     #[cfg(feature = "store")]
@@ -232,22 +258,37 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`] names the address that cannot be had.
-    // Not yet a wait in it; a caller need not know.
+    pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        Self::bind_with(config, PassedSockets::default()).await
+    }
+
+    /// Listens on sockets that were passed, and on all addresses of the configuration, of which
+    /// there may be none then.
+    ///
+    /// # Errors
+    /// [`ServerError`] names the address that cannot be had.
     #[expect(
         clippy::unused_async,
         reason = "the face leaves room for a bind that waits"
     )]
-    pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+    pub async fn bind_with(
+        config: ServerConfig,
+        passed: PassedSockets,
+    ) -> Result<Self, ServerError> {
         let min = limits::SERVER_INTERVAL_MIN;
         if config.interval < min {
             let interval = config.interval;
             return Err(ServerError::Interval { interval, min });
         }
-        if config.listen.is_empty() {
+        if config.listen.is_empty() && passed.is_empty() {
             return Err(ServerError::NoAddress);
         }
         let paths = Paths::new(&config.announce_paths)?;
-        let (listeners, udp) = listen::all(&config.listen, config.udp_workers)?;
+        let (mut listeners, mut udp) = listen::adopt(passed, config.udp_workers)?;
+        let (more, more_udp) = listen::all(&config.listen, config.udp_workers)?;
+        listeners.extend(more);
+        udp.extend(more_udp);
+        let admin = config.front.admin.as_ref().map(Admin::open).transpose()?;
         let now = Instant::now();
         let key = random()?;
         let rules = Rules::begin(&config, now)?;
@@ -262,7 +303,7 @@ impl Server {
             watch: rules.watch,
             paths,
             min_interval: config.min_interval,
-            trust_forwarded_for: config.trust_forwarded_for,
+            front: Front::new(config.front, udp.len(), now)?,
             events,
             events_queue,
             events_dropped: AtomicU64::new(0),
@@ -271,9 +312,8 @@ impl Server {
             stopped,
         };
         let shared = Arc::new(shared);
-        let per_host_max = limits::CONNECTIONS_PER_HOST_MAX;
-        let per_host_max = (!config.trust_forwarded_for).then_some(per_host_max);
-        let guests = Guests::new(config.connections_max, per_host_max);
+        let (per_host_max, proxies) = (limits::CONNECTIONS_PER_HOST_MAX, &shared.front.proxies);
+        let guests = Guests::new(config.connections_max, Some(per_host_max), proxies.clone());
         let addresses = listeners.iter().map(TcpListener::local_addr);
         let addresses = addresses.filter_map(Result::ok).collect();
         let http = Loop::new(listeners, Arc::clone(&shared), guests, running.clone());
@@ -282,6 +322,7 @@ impl Server {
             http: http.map_err(ServerError::Descriptors)?,
             udp,
             ids: ConnectionIds::new(&key, now),
+            admin,
             shared,
             keeper: rules.keeper,
             #[cfg(feature = "store")]
@@ -299,6 +340,12 @@ impl Server {
         self.addresses.clone()
     }
 
+    /// The door for the operator, if there is one: to be told once.
+    #[must_use]
+    pub fn admin(&self) -> Option<AdminDoor> {
+        self.admin.as_ref().map(|admin| admin.door.clone())
+    }
+
     /// A handle to look at the server and to stop it.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
@@ -314,6 +361,7 @@ impl Server {
             http,
             udp,
             ids,
+            admin,
             shared,
             keeper,
             #[cfg(feature = "store")]
@@ -337,6 +385,9 @@ impl Server {
         let workers = Workers::start(udp, &shared, &ids, &running);
         shared.watch.start(&shared, &running);
         let keeping = keeper.map(|keeper| keeper.start(&shared));
+        if let Some(admin) = admin {
+            task::spawn(admin.serve(Arc::clone(&shared), running.clone()));
+        }
         sweep(shared).await;
         // The sockets here go first: who waits for the end may take the port.
         workers.wake();
@@ -367,11 +418,25 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Stops accepting, closes all connections and waits until that is done.
+    /// Stops accepting, answers what was asked already, closes all connections and waits until that
+    /// is done, [`limits::DRAIN_MAX`] at most.
     pub async fn stop(&self) {
         self.shared.stop.close();
         self.shared.waker.wake();
         let _ = self.ended.recv().await;
+    }
+
+    /// Reads certificate and key again, if there are any; if they are of no use, the old ones stay.
+    /// They are also read when their files change.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file at fault.
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        self.shared
+            .front
+            .tls
+            .as_ref()
+            .map_or(Ok(()), tls::Tls::reload)
     }
 
     /// A copy of the table.
@@ -480,6 +545,7 @@ async fn sweep(shared: Arc<Shared>) {
             let load = shared.policy.load();
             shared.watch.tell(News::Interval { interval, load });
         }
+        shared.front.tick(now, &shared.registry);
     }
 }
 

@@ -81,6 +81,15 @@ fn every_seed_of_the_udp_targets_holds() {
     }
 }
 
+#[cfg(feature = "admin")]
+#[test]
+fn every_seed_of_the_admin_target_holds() {
+    for seed in seeds("tracker_admin_body") {
+        println!("{}", seed.escape_ascii());
+        shoal_tracker::fuzz::admin_body(&seed);
+    }
+}
+
 /// Wrong length, no number of the protocol, unknown action, wrong value; too many hashes.
 #[test]
 fn udp_seeds_provoke_every_refusal_and_every_kind_of_answer() {

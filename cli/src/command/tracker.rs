@@ -18,7 +18,9 @@ use async_std::task;
 use futures_lite::future::or;
 use shoal_metainfo::{InfoHash, Torrent};
 use shoal_tracker::client::Client;
-use shoal_tracker::server::{News, Server, ServerConfig, ServerEvent};
+use shoal_tracker::server::{
+    FrontConfig, News, PassedSockets, Server, ServerConfig, ServerError, ServerEvent,
+};
 use shoal_tracker::store::StoreConfig;
 
 use self::view::View;
@@ -48,13 +50,14 @@ struct Config {
     policy: args::Policy,
     interval: Duration,
     status_every: Option<Duration>,
-    trust_forwarded_for: bool,
+    front: FrontConfig,
     udp: bool,
     store: Option<StoreConfig>,
 }
 
 impl Config {
-    fn new(args: args::Tracker) -> Result<Self, Error> {
+    /// `is_passed` when there are sockets to listen on already.
+    fn new(args: args::Tracker, is_passed: bool) -> Result<Self, Error> {
         if args.interval == 0 {
             return Err(UsageError::Interval.into());
         }
@@ -68,7 +71,7 @@ impl Config {
         let (mut paths, mut warnings) = (Vec::new(), Vec::new());
         for (number, path) in args.torrents.iter().enumerate() {
             let torrent = torrent_file::read(path)?;
-            if number == 0 && listen.is_empty() {
+            if number == 0 && listen.is_empty() && !is_passed {
                 listen = addresses_of(&torrent, path, !args.no_udp)?;
             }
             paths.extend(torrent.trackers().filter_map(config::announce_path));
@@ -76,12 +79,15 @@ impl Config {
             warnings.extend(warnings_of(&torrent, path, !args.no_udp));
             torrents.insert(torrent.info_hash, torrent.info.name);
         }
-        if listen.is_empty() {
+        if listen.is_empty() && !is_passed {
             listen = vec![TRACKER_ADDRESS];
         }
         paths.push("/announce".to_owned());
         let mut seen = BTreeSet::new();
         paths.retain(|path| seen.insert(path.clone()));
+        let (mut front, more) = args.front.config()?;
+        warnings.extend(more);
+        front.names.clone_from(&torrents);
         Ok(Self {
             listen,
             paths,
@@ -92,7 +98,7 @@ impl Config {
             interval: Duration::from_secs(args.interval.into()),
             status_every: (args.status_every > 0)
                 .then(|| Duration::from_secs(args.status_every.into())),
-            trust_forwarded_for: args.trust_forwarded_for,
+            front,
             udp: !args.no_udp,
             store: store::config(&args.store)?,
         })
@@ -136,11 +142,12 @@ pub(crate) fn run(mut args: args::Tracker) -> Result<(), Error> {
     if let Some(args::TrackerTask::Keys(keys)) = args.task.take() {
         return keys::run(keys.task);
     }
+    let passed = PassedSockets::take().map_err(ServerError::from)?;
     let mode = Mode::pick(args.json);
-    let config = Config::new(args)?;
+    let config = Config::new(args, !passed.is_empty())?;
     let hangups = signals::hangups().map_err(Error::signals)?;
     let interrupt = Interrupt::listen(|| ()).map_err(Error::signals)?;
-    let result = task::block_on(serve(config, mode, &interrupt, &hangups));
+    let result = task::block_on(serve(config, passed, mode, &interrupt, &hangups));
     match result {
         // Nobody reads any more, which asks for the end like a signal.
         Err(error) if error.is_reader_gone() => Ok(()),
@@ -150,26 +157,29 @@ pub(crate) fn run(mut args: args::Tracker) -> Result<(), Error> {
 
 async fn serve(
     config: Config,
+    passed: PassedSockets,
     mode: Mode,
     interrupt: &Interrupt,
     hangups: &Receiver<()>,
 ) -> Result<(), Error> {
     let by_name = config.torrents.keys().copied();
     let defaults = ServerConfig::default();
-    let mut server = ServerConfig {
+    let https = config.front.tls.is_some();
+    let mut bind = ServerConfig {
         listen: config.listen,
         udp_workers: if config.udp { defaults.udp_workers } else { 0 },
         announce_paths: config.paths.clone(),
         allowed: (!config.torrents.is_empty()).then(|| by_name.collect()),
         interval: config.interval,
-        trust_forwarded_for: config.trust_forwarded_for,
+        front: config.front,
         store: store::watched(config.store, mode),
         ..defaults
     };
     let is_private = config.policy.private;
-    policy::apply(config.policy, &mut server);
-    let server = Server::bind(server).await?;
+    policy::apply(config.policy, &mut bind);
+    let server = Server::bind_with(bind, passed).await?;
     let addresses = server.local_addrs();
+    let admin = server.admin();
     let server = server.spawn();
     let (events, news) = (server.events(), server.news());
     let mut view = View::new(mode, config.torrents, config.any);
@@ -178,8 +188,11 @@ async fn serve(
     } else {
         config.paths
     };
-    view.started(&addresses, &paths, config.udp)
+    view.started(&addresses, &paths, https, config.udp)
         .map_err(Error::Output)?;
+    if let Some(door) = admin {
+        view.admin(&door).map_err(Error::Output)?;
+    }
     for warning in &config.warnings {
         view.warn(warning).map_err(Error::Output)?;
     }
@@ -283,7 +296,7 @@ mod tests {
         let Command::Tracker(args) = args.command else {
             panic!("no tracker");
         };
-        let config = Config::new(args).unwrap();
+        let config = Config::new(args, false).unwrap();
         assert_eq!(config.listen, ["0.0.0.0:6969".parse().unwrap()]);
         assert!(config.torrents.is_empty() && config.any);
         assert_eq!(config.status_every, Some(Duration::from_secs(30)));

@@ -6,6 +6,7 @@ mod demo;
 mod dht;
 mod disk;
 mod files;
+mod front;
 mod magnets;
 mod policy;
 mod resume;

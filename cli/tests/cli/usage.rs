@@ -108,7 +108,9 @@ fn every_option_of_the_contract_is_taken() {
          --source s --web-seed http://w/1 --web-seed http://w/2 --no-date --json \
          --include-hidden --force",
         "tracker missing --listen 127.0.0.1:0 --listen [::1]:0 --interval 60 --status-every 5 \
-         --json --trust-forwarded-for",
+         --json --trust-forwarded-for --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1 \
+         --tls-cert c --tls-key k --full-scrape --pages sums --admin=127.0.0.1:0 \
+         --admin-token-file t",
         "client missing 0 --dir d --exit-when-complete --peer 127.0.0.1:5 --peer [::1]:6 \
          --no-tracker --max-upload 5MiB/s --max-download 10MB --json -v \
          --proxy socks5://u:p@127.0.0.1:1080",

@@ -1,9 +1,10 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
 //! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx,
-//! miniupnpd, nft, redis-server and libtorrent for Python; a missing one fails the test. `just interop` runs it;
-//! `cargo test --workspace` does not.
+//! miniupnpd, nft, redis-server, Chromium and libtorrent for Python; a missing one fails the test.
+//! `just interop` runs it; `cargo test --workspace` does not.
 
+mod browser;
 mod clients;
 mod compare;
 mod dht;
@@ -13,6 +14,7 @@ mod faults_room;
 mod magnets;
 mod near;
 mod net;
+mod pages;
 mod pex;
 mod relay;
 mod store;

@@ -151,6 +151,13 @@ impl Shard {
         (peers, torrents)
     }
 
+    /// Takes out the torrent at a place.
+    pub(super) fn take_out(&mut self, place: usize) {
+        self.remove(place);
+        // Places have moved.
+        self.round.peers = None;
+    }
+
     fn remove(&mut self, place: usize) {
         let torrent = &self.torrents[place];
         let (gone, count) = (torrent.info_hash, torrent.completed);

@@ -8,7 +8,7 @@ use AnnounceEvent::{Completed, Started, Stopped};
 const HASH: InfoHash = InfoHash([9; 20]);
 const INTERVAL: Duration = Duration::from_secs(60);
 
-fn request(port: u16, left: u64, event: Option<AnnounceEvent>) -> AnnounceRequest {
+pub(super) fn request(port: u16, left: u64, event: Option<AnnounceEvent>) -> AnnounceRequest {
     let mut id = [b'-'; 20];
     id[..2].copy_from_slice(&port.to_be_bytes());
     AnnounceRequest {

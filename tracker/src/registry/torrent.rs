@@ -11,6 +11,7 @@ use shoal_metainfo::InfoHash;
 
 use super::kept::{KeptPeer, push_head, push_peer};
 use super::outbox::{Heard, Kind};
+use super::overview::CensusPeer;
 use super::snapshot::{PeerDetail, PeerSnapshot, TorrentSnapshot};
 use super::store::State;
 use super::swarm::{Done, Key, Room, Swarm, Told, compact, socket_address};
@@ -220,6 +221,14 @@ impl Torrent {
         self.update(key, ip, port, told, room, rng).is_some()
     }
 
+    /// At most `max` peers, as the table is without order.
+    pub(super) fn census(&self, now: u32, max: usize) -> Vec<CensusPeer> {
+        let total = self.len();
+        let v6 = self.v6.iter().flat_map(|v6| fair(v6, now, max, total));
+        let peers = fair(&self.v4, now, max, total).chain(v6);
+        peers.take(max).collect()
+    }
+
     pub(super) fn snapshot(&self, now: u32) -> TorrentSnapshot {
         let v4 = self.v4.iter();
         let v4 = v4.map(|(address, state, _, detail)| (socket_address(address), state, detail));
@@ -248,6 +257,35 @@ impl Torrent {
             peers,
         }
     }
+}
+
+/// The first peers of each kind, each kind by its share of `max`; both lie in random order, so that
+/// they are a fair part.
+fn fair<const N: usize>(
+    swarm: &Swarm<N>,
+    now: u32,
+    max: usize,
+    total: usize,
+) -> impl Iterator<Item = CensusPeer> {
+    let share = |part: usize| {
+        if total <= max {
+            part
+        } else {
+            (part * max).div_ceil(total)
+        }
+    };
+    let (seeds, others) = (swarm.seeds(), swarm.len() - swarm.seeds());
+    let front = swarm.iter().take(share(seeds));
+    let peers = front.chain(swarm.iter().skip(seeds).take(share(others)));
+    peers.map(move |(address, state, is_seed, detail)| CensusPeer {
+        address: socket_address(address),
+        peer_id: state.peer_id,
+        is_seed,
+        left: detail
+            .map(|detail| detail.left)
+            .or_else(|| is_seed.then_some(0)),
+        last_seen: Duration::from_secs(now.saturating_sub(state.seen()).into()),
+    })
 }
 
 #[cfg(test)]

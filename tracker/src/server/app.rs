@@ -12,15 +12,17 @@ use std::time::Instant;
 use tide::http::{Body, Method, Response};
 use tide::{Request, StatusCode};
 
-use super::Shared;
+use super::counters::Counts;
 use super::paths::Place;
+use super::{Shared, pages};
+use crate::http::head::{Head, RequestLine};
 use crate::http::query;
 use crate::http::response::{AnnounceReply, Peers, encode_failure, encode_scrape, push_announce};
 use crate::policy::{Errand, errand};
 use crate::registry::{Answer, Families};
 
 /// What a handler needs of a request and tide's own type cannot carry unharmed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Asked {
     /// The query, raw: an info hash is not text.
     pub(super) query: Vec<u8>,
@@ -28,6 +30,27 @@ pub(super) struct Asked {
     pub(super) peer: SocketAddr,
     /// The last `X-Forwarded-For`.
     pub(super) forwarded: Option<Vec<u8>>,
+    /// Whether a page is wanted, and not plain text.
+    pub(super) wants_html: bool,
+    /// What it takes us for.
+    pub(super) host: Option<Vec<u8>>,
+    /// What proves its right.
+    pub(super) authorization: Option<Vec<u8>>,
+}
+
+impl Asked {
+    pub(super) fn new(head: &Head<'_>, line: &RequestLine<'_>, peer: SocketAddr) -> Self {
+        let accept = head.field("accept").unwrap_or_default();
+        let mut types = accept.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        Self {
+            query: line.query.to_vec(),
+            peer,
+            forwarded: head.field("x-forwarded-for").map(<[u8]>::to_vec),
+            host: head.field("host").map(<[u8]>::to_vec),
+            authorization: head.field("authorization").map(<[u8]>::to_vec),
+            wants_html: types.any(|kind| kind.to_ascii_lowercase().starts_with(b"text/html")),
+        }
+    }
 }
 
 /// The routes. The paths to announce at come out of torrents, where `:` and `*` mean themselves,
@@ -43,22 +66,20 @@ type Asking = Request<Arc<Shared>>;
 
 async fn route(request: Asking) -> tide::Result {
     let path = request.url().path();
-    match request.state().place(path).map(|(place, _)| place) {
+    let shared = request.state();
+    match shared.place(path).map(|(place, _)| place) {
         // Who asks for a head alone wants nothing to happen.
         Some(_) if request.method() != Method::Get => {
             let text = "An announce or a scrape is a GET.\n";
             Ok(plain(StatusCode::MethodNotAllowed, text.to_owned()))
         }
         Some(place) => Ok(bencoded(answer(&request, place))),
-        None if path == "/" => Ok(front(request.state())),
-        None => Ok(elsewhere()),
+        None => {
+            let asked = request.ext::<Asked>().expect("each request is given one");
+            let page = pages::public(shared, path, asked);
+            Ok(page.unwrap_or_else(elsewhere))
+        }
     }
-}
-
-fn front(shared: &Shared) -> tide::Response {
-    let (torrents, peers) = shared.registry.size();
-    let text = format!("Shoal tracker\ntorrents {torrents}\npeers {peers}\n");
-    plain(StatusCode::Ok, text)
 }
 
 /// The paths of torrents may hold a secret, so only ours are told.
@@ -86,6 +107,10 @@ fn answer(request: &Asking, place: Place) -> Vec<u8> {
     let (shared, mut body) = (request.state(), Vec::new());
     let key = shared.place(request.url().path()).and_then(|(_, key)| key);
     let answered = match place {
+        Place::Scrape if shared.front.is_full_scrape(&asked.query) => {
+            body.extend_from_slice(&shared.front.scraped(&shared.registry));
+            Ok(())
+        }
         Place::Announce => shared
             .ip(asked.peer, asked.forwarded.as_deref())
             .and_then(|ip| {
@@ -94,6 +119,11 @@ fn answer(request: &Asking, place: Place) -> Vec<u8> {
             }),
         Place::Scrape => shared.scrape(&asked.query, key, &mut body),
     };
+    shared
+        .front
+        .counters
+        .guests
+        .add(Counts::of(place, answered.is_ok()));
     match answered {
         Ok(()) => body,
         Err(reason) => encode_failure(&reason),
@@ -175,17 +205,7 @@ impl Shared {
     }
 
     /// Where the peer is: the other end, or what a trusted proxy says of it.
-    ///
-    /// The last address of the header is the one that the proxy saw; the peer wrote the rest.
     pub(super) fn ip(&self, peer: SocketAddr, forwarded: Option<&[u8]>) -> Result<IpAddr, String> {
-        let Some(forwarded) = forwarded.filter(|_| self.trust_forwarded_for) else {
-            return Ok(peer.ip().to_canonical());
-        };
-        let text = String::from_utf8_lossy(forwarded);
-        let last = text.rsplit(',').next().unwrap_or_default().trim();
-        let ip = last.parse::<IpAddr>().ok();
-        let ip = ip.or_else(|| last.parse::<SocketAddr>().ok().map(|address| address.ip()));
-        ip.map(|ip| ip.to_canonical())
-            .ok_or_else(|| "the proxy's X-Forwarded-For does not end in an address".to_owned())
+        self.front.proxies.ip(peer.ip(), forwarded)
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_std::channel::{Receiver, Sender, bounded};
 
+use super::proxies::Proxies;
 use crate::host::{host, is_local};
 
 /// All connections.
@@ -19,6 +20,8 @@ pub(super) struct Guests {
     state: Mutex<State>,
     max: usize,
     per_host_max: Option<usize>,
+    /// Who speaks for many.
+    proxies: Proxies,
 }
 
 #[derive(Debug, Default)]
@@ -83,19 +86,21 @@ impl State {
 }
 
 impl Guests {
-    /// At most `max` at the same time, and `per_host_max` of one address of the internet.
-    pub(super) fn new(max: usize, per_host_max: Option<usize>) -> Arc<Self> {
+    /// At most `max` at the same time, and `per_host_max` of one address of the internet that is
+    /// none of these proxies.
+    pub(super) fn new(max: usize, per_host_max: Option<usize>, proxies: Proxies) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             max: max.max(1),
             per_host_max,
+            proxies,
         })
     }
 
     /// A place for a newcomer from there; somebody else may have to leave for it, and if that is
     /// for the caller to do, is returned.
     pub(super) fn enter(self: &Arc<Self>, ip: IpAddr, leave: Leave) -> (Place, Option<usize>) {
-        let host = (!is_local(ip)).then(|| host(ip));
+        let host = (!is_local(ip) && !self.proxies.contains(ip)).then(|| host(ip));
         let mut state = self.lock();
         let silent = state.surplus(host, self);
         let gone = match silent.and_then(|silent| state.take(silent)) {
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn longest_silent_makes_room() {
-        let guests = Guests::new(3, None);
+        let guests = Guests::new(3, None, Proxies::default());
         let mut places: Vec<_> = (0..3).map(|_| enter(&guests, "127.0.0.1")).collect();
         places[0].heard();
         let _new = enter(&guests, "127.0.0.1");
@@ -187,7 +192,7 @@ mod tests {
 
     #[test]
     fn who_has_to_leave_is_told_where_it_is() {
-        let guests = Guests::new(2, None);
+        let guests = Guests::new(2, None, Proxies::default());
         let (_first, gone) = guests.enter(ip("::1"), Leave::Here(7));
         assert_eq!(gone, None);
         let (second, _) = guests.enter(ip("::1"), Leave::Here(8));
@@ -209,7 +214,7 @@ mod tests {
             ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
             ("2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8:0:1::1"),
         ] {
-            let guests = Guests::new(100, Some(2));
+            let guests = Guests::new(100, Some(2), Proxies::default());
             let first = enter(&guests, other);
             let places = [one, same].map(|address| enter(&guests, address));
             assert!(places.iter().all(stays));
@@ -222,8 +227,18 @@ mod tests {
     }
 
     #[test]
+    fn trusted_proxy_has_no_bound_of_its_own() {
+        let proxies = Proxies::new(vec!["192.0.2.0/24".parse().unwrap()]);
+        let guests = Guests::new(100, Some(2), proxies);
+        let places: Vec<_> = (0..50).map(|_| enter(&guests, "192.0.2.7")).collect();
+        assert!(places.iter().all(stays));
+        let others: Vec<_> = (0..3).map(|_| enter(&guests, "198.51.100.7")).collect();
+        assert!(!stays(&others[0]) && stays(&others[2]));
+    }
+
+    #[test]
     fn this_machine_and_private_networks_have_no_bound_of_their_own() {
-        let guests = Guests::new(100, Some(2));
+        let guests = Guests::new(100, Some(2), Proxies::default());
         let places: Vec<_> = (0..50)
             .flat_map(|_| ["127.0.0.1", "::1", "::ffff:10.0.0.1"])
             .take(100)

@@ -2,8 +2,8 @@
 //!
 //! One loop over epoll accepts, reads, answers and writes: an announce costs a read and a write,
 //! and on a connection of its own an accept and a close. What is neither an announce nor a scrape
-//! is handed to tide, on the same socket with what was read. Who is connected and who has to leave,
-//! `guests` knows.
+//! is handed to tide, on the same socket with what was read; so is TLS. Who is connected and who
+//! has to leave, `guests` knows.
 
 mod clerk;
 mod line;
@@ -21,10 +21,12 @@ use futures_lite::FutureExt as _;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::net::{SocketFlags, acceptfrom_with};
 
+use super::connection::{self, Desk};
 use super::guests::{Guests, Leave};
-use super::{Shared, app, connection};
+use super::tls::{self, Begun};
+use super::{Shared, app};
 use crate::limits;
-use clerk::Clerk;
+pub(super) use clerk::Clerk;
 use line::{Line, Wish};
 
 /// Between two looks at the deadlines. Ours: they are of seconds.
@@ -66,8 +68,6 @@ pub(super) struct Loop {
     free: Vec<usize>,
     chunk: Vec<u8>,
     now: Instant,
-    /// When it was told last that no connection can be accepted.
-    warned: Option<Instant>,
     running: Sender<()>,
 }
 
@@ -100,7 +100,7 @@ impl Loop {
         Ok(Self {
             epoll,
             listeners,
-            clerk: Clerk::new(Arc::clone(&shared)),
+            clerk: Clerk::new(Arc::clone(&shared), false),
             app: app::app(Arc::clone(&shared)),
             shared,
             guests,
@@ -108,7 +108,6 @@ impl Loop {
             free: Vec::new(),
             chunk: vec![0; limits::READ_BYTES],
             now: Instant::now(),
-            warned: None,
             running,
         })
     }
@@ -125,25 +124,10 @@ impl Loop {
     fn run(mut self) {
         let mut events = Vec::with_capacity(BATCH);
         let mut looked = self.now;
-        let wait = Timespec::try_from(LOOK_EVERY).expect("a moment");
         while !self.shared.stop.is_closed() {
-            events.clear();
-            let buffer = rustix::buffer::spare_capacity(&mut events);
-            if let Err(error) = epoll::wait(&self.epoll, buffer, Some(&wait))
-                && error != rustix::io::Errno::INTR
-            {
-                tracing::error!(%error, "cannot wait for connections");
-                thread::sleep(LOOK_EVERY);
-            }
-            self.now = Instant::now();
-            for event in &events {
-                self.handle(event.data.u64(), event.flags);
-            }
-            if self.now.saturating_duration_since(looked) >= LOOK_EVERY {
-                looked = self.now;
-                self.close_late();
-            }
+            self.turn(&mut events, &mut looked);
         }
+        self.drain(&mut events, &mut looked);
         let Self {
             listeners,
             lines,
@@ -153,6 +137,60 @@ impl Loop {
         // Who waits for the end may take the port.
         drop((listeners, lines));
         drop(running);
+    }
+
+    /// Waits for something to happen, and handles it.
+    fn turn(&mut self, events: &mut Vec<epoll::Event>, looked: &mut Instant) {
+        let wait = Timespec::try_from(LOOK_EVERY).expect("a moment");
+        events.clear();
+        let buffer = rustix::buffer::spare_capacity(events);
+        if let Err(error) = epoll::wait(&self.epoll, buffer, Some(&wait))
+            && error != rustix::io::Errno::INTR
+        {
+            tracing::error!(%error, "cannot wait for connections");
+            thread::sleep(LOOK_EVERY);
+        }
+        self.now = Instant::now();
+        for event in events.iter() {
+            self.handle(event.data.u64(), event.flags);
+        }
+        if self.now.saturating_duration_since(*looked) >= LOOK_EVERY {
+            *looked = self.now;
+            self.close_late();
+        }
+    }
+
+    /// Answers what was asked before the end, accepts nobody more, and closes who asks nothing.
+    fn drain(&mut self, events: &mut Vec<epoll::Event>, looked: &mut Instant) {
+        // It has woken us, and would go on to.
+        let _ = epoll::delete(&self.epoll, &self.shared.waker.0);
+        for listener in 0..self.listeners.len() {
+            self.accept(listener);
+        }
+        for listener in std::mem::take(&mut self.listeners) {
+            // Somebody else may have it too.
+            let _ = epoll::delete(&self.epoll, listener);
+        }
+        let deadline = self.now + limits::DRAIN_MAX;
+        for at in 0..self.lines.len() {
+            if let Some(line) = &mut self.lines[at] {
+                // The next answer is the last.
+                line.left = 1;
+                line.deadline = line.deadline.min(deadline);
+            }
+            self.handle(at as u64, epoll::EventFlags::IN);
+        }
+        loop {
+            for at in 0..self.lines.len() {
+                if self.lines[at].as_ref().is_some_and(Line::is_idle) {
+                    self.close(at);
+                }
+            }
+            if self.now >= deadline || self.lines.iter().all(Option::is_none) {
+                return;
+            }
+            self.turn(events, looked);
+        }
     }
 
     fn handle(&mut self, token: u64, flags: epoll::EventFlags) {
@@ -209,11 +247,8 @@ impl Loop {
                 Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => {}
                 // Out of descriptors, mostly: others will be closed soon.
                 Err(error) => {
-                    let recent = |at: Instant| self.now < at + Duration::from_secs(1);
-                    if !self.warned.is_some_and(recent) {
-                        tracing::warn!(%error, "cannot accept connections");
-                        self.warned = Some(self.now);
-                    }
+                    let warnings = &self.shared.front.warnings;
+                    warnings.tell("cannot accept connections", &error);
                     thread::sleep(Duration::from_millis(10));
                     return;
                 }
@@ -289,15 +324,38 @@ impl Loop {
             ..
         } = line;
         let leave = place.hand_over();
-        let (shared, app) = (Arc::clone(&self.shared), self.app.clone());
+        let shared = Arc::clone(&self.shared);
+        let desk = Desk {
+            app: self.app.clone(),
+            clerk: Some(Clerk::new(Arc::clone(&shared), true)),
+            body_max: 0,
+            requests: left,
+            stopped: shared.stopped.clone(),
+        };
         let running = self.running.clone();
         task::spawn(async move {
             let ended = async {
-                leave.or(shared.stopped()).await;
+                let drained = async {
+                    shared.stopped().await;
+                    task::sleep(limits::DRAIN_MAX).await;
+                };
+                leave.or(drained).await;
                 Ok(())
             };
             let stream = async_std::net::TcpStream::from(stream);
-            let served = connection::serve(stream, peer, &app, input, left, || place.heard());
+            let heard = || place.heard();
+            let served = async {
+                match &shared.front.tls {
+                    Some(tls) if input.first() == Some(&tls::HANDSHAKE) => {
+                        let stream = tls::accept(tls, Begun::new(input, stream)).await?;
+                        connection::serve(stream, peer, desk, heard).await
+                    }
+                    _ => {
+                        let stream = Begun::new(input, stream);
+                        connection::serve(stream, peer, desk, heard).await
+                    }
+                }
+            };
             if let Err(error) = served.or(ended).await {
                 tracing::debug!(%peer, %error, "connection closed");
             }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::passed::PassedSockets;
 use super::{ServerError, udp};
 
 /// Connections that the kernel keeps until they are accepted. Source: Linux cuts at `somaxconn`.
@@ -29,6 +30,19 @@ pub(super) fn all(
         workers.append(&mut udp);
     }
     Ok((listeners, workers))
+}
+
+/// Takes sockets that were passed to us, with so many workers for UDP on each of that kind.
+pub(super) fn adopt(
+    sockets: PassedSockets,
+    udp_workers: usize,
+) -> Result<(Vec<TcpListener>, Vec<udp::Worker>), ServerError> {
+    let listeners = sockets.tcp.into_iter().map(|(_, listener)| listener);
+    let mut workers = Vec::new();
+    for (address, socket) in sockets.udp {
+        workers.append(&mut udp::adopt(address, &socket, udp_workers)?);
+    }
+    Ok((listeners.collect(), workers))
 }
 
 /// TCP, and UDP at the same port.

@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::counters::{Counter, Counts};
 use super::{ServerError, Shared};
 use crate::limits;
 use crate::udp::connection_ids::ConnectionIds;
@@ -34,6 +35,8 @@ pub(super) struct Worker {
     socket: Arc<UdpSocket>,
     /// It takes packets for several addresses, so that each answer must name its own.
     any_address: bool,
+    /// Others have the same socket, perhaps beyond our end.
+    adopted: bool,
 }
 
 /// So many sockets on one address.
@@ -57,21 +60,52 @@ fn one(address: SocketAddr, v6_only: bool) -> io::Result<Worker> {
     if address.is_ipv6() {
         socket.set_only_v6(v6_only)?;
     }
-    // Less does too.
-    let _ = socket.set_recv_buffer_size(limits::UDP_RECEIVE_BUFFER);
-    socket.set_read_timeout(Some(WAKE_EVERY))?;
-    if any_address {
-        match address {
-            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
-        }
-    }
+    prepare(&SockRef::from(&socket), address)?;
     socket.bind(&address.into())?;
     let socket = Arc::new(UdpSocket::from(socket));
     Ok(Worker {
         socket,
         any_address,
+        adopted: false,
     })
+}
+
+/// What a worker needs of its socket, bound or not.
+fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    // Less does too.
+    let _ = socket.set_recv_buffer_size(limits::UDP_RECEIVE_BUFFER);
+    socket.set_read_timeout(Some(WAKE_EVERY))?;
+    if address.ip().is_unspecified() {
+        match address {
+            SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+    }
+    Ok(())
+}
+
+/// So many workers that share one socket which somebody else has bound.
+///
+/// # Errors
+/// [`ServerError::Udp`] names its address.
+pub(super) fn adopt(
+    address: SocketAddr,
+    socket: &UdpSocket,
+    count: usize,
+) -> Result<Vec<Worker>, ServerError> {
+    let any_address = address.ip().is_unspecified();
+    let worker = |_| {
+        let socket = socket.try_clone()?;
+        prepare(&SockRef::from(&socket), address)?;
+        let socket = Arc::new(socket);
+        Ok(Worker {
+            socket,
+            any_address,
+            adopted: true,
+        })
+    };
+    let workers: io::Result<_> = (0..count).map(worker).collect();
+    workers.map_err(|source| ServerError::Udp { address, source })
 }
 
 /// Threads that answer, and their sockets, by which they are woken.
@@ -89,19 +123,25 @@ impl Workers {
         running: &Sender<()>,
     ) -> Self {
         let mut sockets = Vec::new();
-        for worker in workers {
-            let socket = Arc::clone(&worker.socket);
+        for (number, worker) in workers.into_iter().enumerate() {
+            // Shut down it would be dead for whoever has it after us: it wakes by itself.
+            let socket = (!worker.adopted).then(|| Arc::clone(&worker.socket));
             let (shared, running) = (Arc::clone(shared), running.clone());
             let responder = Responder::new(ids.clone(), Arc::clone(&shared.policy));
             let run = move || {
-                work(&worker, responder, &shared);
+                work(
+                    &worker,
+                    responder,
+                    &shared,
+                    &shared.front.counters.udp[number],
+                );
                 // Who waits for the end may take the port.
                 drop(worker);
                 drop(running);
             };
             let thread = thread::Builder::new().name("tracker-udp".to_owned());
             match thread.spawn(run) {
-                Ok(_) => sockets.push(socket),
+                Ok(_) => sockets.extend(socket),
                 // Its socket is closed, so the others are given its packets.
                 Err(error) => tracing::error!(%error, "cannot start a thread for UDP"),
             }
@@ -118,7 +158,7 @@ impl Workers {
     }
 }
 
-fn work(worker: &Worker, mut responder: Responder, shared: &Shared) {
+fn work(worker: &Worker, mut responder: Responder, shared: &Shared, counter: &Counter) {
     let descriptor = worker.socket.as_raw_fd();
     let is_v6 = worker
         .socket
@@ -126,21 +166,38 @@ fn work(worker: &Worker, mut responder: Responder, shared: &Shared) {
         .is_ok_and(|address| address.is_ipv6());
     let mut batch = Batch::new(worker.any_address, is_v6);
     while !shared.stop.is_closed() {
-        let mut now = None;
+        let (mut now, mut counts) = (None, Counts::default());
         let answered = batch.exchange(descriptor, |packet, from, out| {
             let now = *now.get_or_insert_with(Instant::now);
+            let start = out.len();
             if let Some(change) = responder.respond(now, packet, from.ip(), &shared.registry, out) {
                 shared.tell(change);
             }
+            count(&mut counts, &out[start..]);
         });
+        counter.add(counts);
         match answered {
             // A packet that could not be delivered is told to the socket that sent it, later.
             Ok(()) | Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot take packets");
+                shared.front.warnings.tell("cannot take packets", &error);
                 thread::sleep(Duration::from_millis(100));
             }
         }
+    }
+}
+
+/// By what the answer is. Source: BEP 15, "action".
+fn count(counts: &mut Counts, answer: &[u8]) {
+    match answer
+        .first_chunk::<4>()
+        .map(|action| u32::from_be_bytes(*action))
+    {
+        Some(0) => counts.connects += 1,
+        Some(1) => counts.announces += 1,
+        Some(2) => counts.scrapes += 1,
+        Some(_) => counts.refused += 1,
+        None => {}
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::Serialize;
 use shoal_metainfo::InfoHash;
 use shoal_tracker::registry::{PeerSnapshot, RegistrySnapshot, TorrentSnapshot};
-use shoal_tracker::server::{News, ServerEvent};
+use shoal_tracker::server::{AdminDoor, News, ServerEvent};
 
 use crate::render::text::Printable;
 use crate::render::{self, Mode, json};
@@ -25,6 +25,10 @@ enum Told<'a> {
         announce_udp: Vec<String>,
         any: bool,
         torrents: Vec<Named<'a>>,
+    },
+    Admin {
+        listen: String,
+        token: Option<&'a str>,
     },
     Announce {
         kind: &'static str,
@@ -125,10 +129,15 @@ impl View {
         &self,
         addresses: &[SocketAddr],
         paths: &[String],
+        https: bool,
         udp: bool,
     ) -> io::Result<()> {
         let over_udp = |&address: &SocketAddr| udp.then(|| format!("udp://{}", reachable(address)));
-        let urls = |&address: &SocketAddr| paths.iter().map(move |p| announce_url(address, p));
+        let schemes: &[_] = if https { &["https", "http"] } else { &["http"] };
+        let urls = |&address: &SocketAddr| {
+            let of = move |scheme| paths.iter().map(move |p| announce_url(scheme, address, p));
+            schemes.iter().copied().flat_map(of)
+        };
         if self.mode == Mode::Json {
             let torrents = self.names.iter().map(|(info_hash, name)| Named {
                 info_hash: info_hash.to_string(),
@@ -161,6 +170,22 @@ impl View {
             render::say(format_args!("serving {info_hash}  {}", Printable(name)))?;
         }
         Ok(())
+    }
+
+    /// The door for the operator, and its token if that was made just now.
+    pub(super) fn admin(&self, door: &AdminDoor) -> io::Result<()> {
+        let (address, token) = (door.address, door.token.as_deref());
+        if self.mode == Mode::Json {
+            return json::emit(&Told::Admin {
+                listen: address.to_string(),
+                token,
+            });
+        }
+        render::say(format_args!("admin API and pages at http://{address}/"))?;
+        match token {
+            Some(token) => render::say(format_args!("    its token, told only here: {token}")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn warn(&self, message: &str) -> io::Result<()> {
@@ -320,8 +345,8 @@ impl View {
 }
 
 /// The URL that reaches a path at an address.
-fn announce_url(address: SocketAddr, path: &str) -> String {
-    format!("http://{}{path}", reachable(address))
+fn announce_url(scheme: &str, address: SocketAddr, path: &str) -> String {
+    format!("{scheme}://{}{path}", reachable(address))
 }
 
 /// The address; for all addresses, that of this machine itself.
@@ -345,7 +370,8 @@ mod tests {
             ("0.0.0.0:6969", "http://127.0.0.1:6969/announce"),
             ("[::]:6969", "http://[::1]:6969/announce"),
         ] {
-            assert_eq!(announce_url(address.parse().unwrap(), "/announce"), expect);
+            let address = address.parse().unwrap();
+            assert_eq!(announce_url("http", address, "/announce"), expect);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::super::Shared;
+use super::super::counters::Counts;
 use super::super::paths::Place;
 use crate::http::head::{Head, RequestLine};
 use crate::http::response::push_failure;
@@ -16,8 +17,10 @@ use crate::registry::Answer;
 
 /// Answers for one thread; its memory is used again for each answer.
 #[derive(Debug)]
-pub(super) struct Clerk {
+pub(in crate::server) struct Clerk {
     shared: Arc<Shared>,
+    /// Whether it is one of many beside the thread for HTTP.
+    of_guest: bool,
     answer: Answer,
     body: Vec<u8>,
 }
@@ -69,11 +72,32 @@ impl<'h> Fields<'h> {
 }
 
 impl Clerk {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, of_guest: bool) -> Self {
         Self {
             shared,
+            of_guest,
             answer: Answer::default(),
             body: Vec::new(),
+        }
+    }
+
+    /// Whether a connection may begin with a TLS handshake.
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.shared.front.tls.is_some()
+    }
+
+    /// As [`Clerk::answer`]: whether the connection stays, if there was an answer.
+    pub(in crate::server) fn answer_alone(
+        &mut self,
+        head: &[u8],
+        peer: SocketAddr,
+        may_stay: bool,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
+        match self.answer(head, peer, may_stay, out) {
+            Next::Keep => Some(true),
+            Next::Close => Some(false),
+            Next::Elsewhere => None,
         }
     }
 
@@ -94,7 +118,8 @@ impl Clerk {
             return Next::Elsewhere;
         };
         let fields = Fields::read(&head);
-        if fields.has_body {
+        let is_full = place == Place::Scrape && self.shared.front.is_full_scrape(line.query);
+        if fields.has_body || is_full {
             return Next::Elsewhere;
         }
         // Source: RFC 9112, section 9.3.
@@ -118,11 +143,11 @@ impl Clerk {
                 Place::Scrape => shared.scrape(line.query, key, body),
             }
         }));
-        let status = match answered {
+        let status = match &answered {
             Ok(Ok(())) => "200 OK",
             Ok(Err(reason)) => {
                 self.body.clear();
-                push_failure(&mut self.body, &reason);
+                push_failure(&mut self.body, reason);
                 "200 OK"
             }
             Err(_) => {
@@ -132,6 +157,13 @@ impl Clerk {
             }
         };
         push_response(out, status, next == Next::Keep, &self.body);
+        let counters = &self.shared.front.counters;
+        let counter = if self.of_guest {
+            &counters.guests
+        } else {
+            &counters.http
+        };
+        counter.add(Counts::of(place, matches!(answered, Ok(Ok(())))));
         next
     }
 }

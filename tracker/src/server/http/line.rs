@@ -3,7 +3,7 @@
 //! ```text
 //! reading ──a head──▶ answered ──written──▶ reading
 //!    │                    └─partly written─▶ writing ──written──▶ reading, or the end
-//!    ├─ not ours ──▶ tide
+//!    ├─ not ours, or TLS ──▶ a task with tide
 //!    └─ too long, or the last answer with more behind it ──▶ lingering ──▶ the end
 //! ```
 
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::super::guests::Place;
+use super::super::tls;
 use super::clerk::{Clerk, Next, refuse};
 use crate::http::head;
 use crate::limits;
@@ -110,6 +111,11 @@ impl Line {
             let enough = *bytes > limits::LINGER_BYTES_MAX;
             return if enough { Wish::Close } else { Wish::Read };
         }
+        let is_first = self.input.is_empty() && self.left == limits::REQUESTS_PER_CONNECTION_MAX;
+        if is_first && chunk[0] == tls::HANDSHAKE && clerk.speaks_tls() {
+            self.input = chunk[..count].to_vec();
+            return Wish::HandOver;
+        }
         if self.input.is_empty() {
             // Answered where it lies: nothing is kept of a request that came whole.
             self.deadline = now + limits::HEAD_MAX;
@@ -126,6 +132,11 @@ impl Line {
             self.deadline = now + limits::HEAD_MAX;
         }
         self.proceed(bytes, clerk, now)
+    }
+
+    /// Whether nothing is asked of us or waits to be said.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Reading && self.input.is_empty() && self.output.is_empty()
     }
 
     /// Writes what waits, and goes on with what was asked meanwhile.
