@@ -10,6 +10,7 @@ mod front;
 mod magnets;
 mod policy;
 mod resume;
+mod selected;
 mod show;
 mod siege;
 mod support;

@@ -18,6 +18,7 @@ mod pages;
 mod pex;
 mod relay;
 mod store;
+mod selected;
 mod trackers;
 mod web;
 
