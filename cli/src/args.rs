@@ -261,7 +261,7 @@ pub(crate) struct Client {
     /// Connects to this peer, ADDRESS:PORT or NAME:PORT; repeat for several
     #[structopt(long = "peer", value_name = "ADDR", number_of_values = 1)]
     pub(crate) peers: Vec<String>,
-    /// Only these files: numbers from 0 as `show` lists them (0,2,6-8), or a path ('*.flac'); repeat
+    /// Only these files: numbers as `show` lists them, 0,2,6-8, or a path, '*.flac'; repeat
     #[structopt(long, value_name = "FILES", number_of_values = 1)]
     pub(crate) only: Vec<Choice>,
     /// Asks no tracker

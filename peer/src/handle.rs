@@ -150,7 +150,8 @@ impl Handle {
         self.ended().await;
     }
 
-    /// Waits until every piece of the wanted files is here: true; false when the torrent ended before.
+    /// Waits until every piece of the wanted files is here: true; false when the torrent ended
+    /// before.
     pub async fn wait_complete(&self) -> bool {
         self.wait_for(|event| *event == Event::Complete).await
     }

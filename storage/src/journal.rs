@@ -22,8 +22,8 @@
 //! (NFS), or they come late, an unclean end leads to needless checks. The clock of the system is
 //! believed; one that was set back leads to checks too.
 //!
-//! The file that stands in for files which nobody chose ([`open_some`](crate::Storage::open_some)) is one more, behind
-//! those of the torrent: a claim holds while it is what it was.
+//! The file that stands in for files which nobody chose
+//! ([`open_some`](crate::Storage::open_some)) is one more, behind those of the torrent: a claim holds while it is what it was.
 //!
 //! Names: `<info hash>.journal`, `.journal.old` (the generation before), `.journal.new` (in the
 //! making), `.journal.damaged` and `.journal.version-<n>` (set aside, never read).
@@ -374,7 +374,8 @@ impl<D: Disk> Journal<D> {
         Ok(new)
     }
 
-    /// Other than [`JOURNAL_FRAMES_MIN`](crate::limits::JOURNAL_FRAMES_MIN), so that a test sees many snapshots.
+    /// Other than [`JOURNAL_FRAMES_MIN`](crate::limits::JOURNAL_FRAMES_MIN), so that a test sees
+    /// many snapshots.
     #[doc(hidden)]
     pub fn set_frames_min(&mut self, bytes: u64) {
         self.frames_min = bytes;

@@ -159,8 +159,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// For every byte of content, its file and offset, or nothing in padding. Of files that are
-    /// stood in for, bytes in pieces that several files share lie behind the others, in the order of
-    /// those pieces.
+    /// stood in for, bytes in pieces that several files share lie behind the others, in the order
+    /// of those pieces.
     fn naive(files: &[(u64, bool)], piece: u64, stood_in: &[bool]) -> Vec<Option<(u32, u64)>> {
         let numbered = (0u32..).zip(files);
         let bytes = numbered.flat_map(|(file, &(length, on_disk))| {

@@ -17,8 +17,8 @@ use crate::error::StorageError;
 use crate::files::Files;
 use crate::storage::{Access, Storage};
 
-/// The files whose edges lie elsewhere: those that are neither chosen nor there. For who only looks,
-/// all that are not there: he does not know what was chosen.
+/// The files whose edges lie elsewhere: those that are neither chosen nor there. For who only
+/// looks, all that are not there: he does not know what was chosen.
 pub(crate) fn stood_in(
     files: &Files,
     info: &Info,

@@ -164,9 +164,10 @@ impl Storage {
         &self.info
     }
 
-    /// Makes the folders and the files of no bytes, and checks that every chosen file can be written
-    /// or made. Moves what was kept for chosen files while they were not into them, once. Also goes on after files were changed by others, as [`Self::recover`]: what vanished
-    /// is made again when nothing that was verified is lost with it.
+    /// Makes the folders and the files of no bytes, and checks that every chosen file can be
+    /// written or made. Moves what was kept for chosen files while they were not into them, once.
+    /// Also goes on after files were changed by others, as [`Self::recover`]: what vanished is made
+    /// again when nothing that was verified is lost with it.
     ///
     /// # Errors
     /// [`StorageError`] about the first file that something is in the way of.

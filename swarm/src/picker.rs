@@ -14,6 +14,7 @@ mod dealt;
 mod invariants;
 mod losses;
 mod order;
+mod rarity;
 mod state;
 mod wanted;
 
@@ -26,9 +27,7 @@ use self::order::Order;
 use self::state::{BlockState, InFlight, Piece};
 use crate::holdings::Holdings;
 use crate::io::PeerKey;
-use crate::limits::{
-    PARTIAL_PIECES_MAX, RANDOM_PIECES, RARITY_SINGLE_UPDATES_MAX, RARITY_WALK_MAX,
-};
+use crate::limits::{PARTIAL_PIECES_MAX, RANDOM_PIECES, RARITY_WALK_MAX};
 
 /// What became of a block that arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,51 +124,6 @@ impl Picker {
     #[must_use]
     pub fn is_missing(&self, piece: PieceIndex) -> bool {
         self.missing.has(piece)
-    }
-
-    /// How many connected peers that are no seeds from the start have the piece.
-    #[must_use]
-    pub fn rarity(&self, piece: PieceIndex) -> u16 {
-        self.order.availability(piece)
-    }
-
-    /// How many connected peers have the piece.
-    #[must_use]
-    pub fn availability(&self, piece: PieceIndex) -> u32 {
-        self.seeds + u32::from(self.order.availability(piece))
-    }
-
-    /// A peer with these pieces came.
-    pub fn peer_came(&mut self, holdings: &Holdings) {
-        match holdings {
-            Holdings::All => self.seeds += 1,
-            Holdings::Some(bits) if bits.count() < RARITY_SINGLE_UPDATES_MAX => {
-                for index in bits.ones() {
-                    self.order
-                        .increase(known(&self.geometry, index), &mut self.rng);
-                }
-            }
-            Holdings::Some(bits) => self.order.change_many(bits, true),
-        }
-    }
-
-    /// A peer with these pieces left.
-    pub fn peer_left(&mut self, holdings: &Holdings) {
-        match holdings {
-            Holdings::All => self.seeds -= 1,
-            Holdings::Some(bits) if bits.count() < RARITY_SINGLE_UPDATES_MAX => {
-                for index in bits.ones() {
-                    self.order
-                        .decrease(known(&self.geometry, index), &mut self.rng);
-                }
-            }
-            Holdings::Some(bits) => self.order.change_many(bits, false),
-        }
-    }
-
-    /// A peer got this piece.
-    pub fn peer_gained(&mut self, piece: PieceIndex) {
-        self.order.increase(piece, &mut self.rng);
     }
 
     /// Blocks of a piece are there already, if nothing of it was asked for; true when it is all of

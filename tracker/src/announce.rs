@@ -18,7 +18,7 @@ pub enum AnnounceEvent {
     Completed,
     /// The last announce of this run.
     Stopped,
-    /// It is time, and the peer is a partial seed: not whole, and downloads nothing. Source: BEP 21.
+    /// It is time, and the peer is a partial seed: not whole, and downloads nothing. BEP 21.
     Paused,
 }
 
