@@ -4,8 +4,8 @@
 //! whole or not at all. What of it belongs to files that are neither wanted nor there, their edges,
 //! goes to one hidden file in the chosen folder, `.<info hash>.parts`. Each piece that several
 //! files share has a place in it that follows from the torrent alone: there is no table to be kept,
-//! none to be torn, and another choice at the next start finds everything. The file is sparse: only what
-//! is written takes room.
+//! none to be torn, and another choice at the next start finds everything. The file is sparse:
+//! only what is written takes room.
 //!
 //! Pure arithmetic and names. Which files are stood in for is decided elsewhere.
 

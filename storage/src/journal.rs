@@ -23,7 +23,8 @@
 //! believed; one that was set back leads to checks too.
 //!
 //! The file that stands in for files which nobody chose
-//! ([`open_some`](crate::Storage::open_some)) is one more, behind those of the torrent: a claim holds while it is what it was.
+//! ([`open_some`](crate::Storage::open_some)) is one more, behind those of the torrent: a claim
+//! holds while it is what it was.
 //!
 //! Names: `<info hash>.journal`, `.journal.old` (the generation before), `.journal.new` (in the
 //! making), `.journal.damaged` and `.journal.version-<n>` (set aside, never read).
