@@ -1,4 +1,4 @@
-"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS [lsd] [dht=HOST:PORT]. Says DONE when it is whole."""
+"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS [lsd] [dht=HOST:PORT]. Says METADATA when it has that of a magnet, DONE when it is whole."""
 import sys, time, warnings
 import libtorrent as lt
 
@@ -25,9 +25,11 @@ if bootstrap:
     while session.status().dht_nodes < 3:
         time.sleep(0.05)
 handle = session.add_torrent(parameters)
-told = False
+said = set()
 while True:
-    if handle.status().is_seeding and not told:
-        print("DONE", flush=True)
-        told = True
+    status = handle.status()
+    for word, is_so in [("METADATA", status.has_metadata), ("DONE", status.is_seeding)]:
+        if is_so and word not in said:
+            print(word, flush=True)
+            said.add(word)
     time.sleep(0.05)

@@ -32,7 +32,8 @@ pub struct EngineConfig {
     /// Whether peers are looked for in the networks of this machine, by multicast (BEP 14); never
     /// for private torrents.
     pub use_lsd: bool,
-    /// By which ways the gateway of this network is asked to let peers in at our port; none: it is
+    /// By which ways the gateway of this network is asked to let peers in at our port, and nodes of
+    /// the DHT at the node's; none: it is
     /// not asked. All are tried at once, and the first that does it is kept.
     pub map_port: Vec<MapBy>,
     /// The node of the DHT that all public torrents share; `None`: there is none.

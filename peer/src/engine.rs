@@ -29,7 +29,7 @@ use crate::limits::COMMANDS_QUEUED_MAX;
 use crate::listen::{Doors, accept_all, bind_all};
 use crate::lsd;
 use crate::open::Opener;
-use crate::ports::{Mapper, PortNews, Reach, Transport};
+use crate::ports::{Mappers, PortNews, Reach};
 use crate::tasks::Tasks;
 use crate::torrent::{self, Begin, Start};
 
@@ -43,7 +43,7 @@ pub struct Engine {
     client: Arc<Client>,
     proxy: Option<Arc<Proxy>>,
     local_addrs: Vec<SocketAddr>,
-    mapper: Option<Mapper>,
+    mappers: Option<Mappers>,
     reach: Reach,
     dht: Option<Dht>,
     use_lsd: bool,
@@ -83,10 +83,12 @@ impl Engine {
             lsd::start(&listening, doors.clone(), port);
         }
         let reach = Reach::new(port);
-        let mapper = Mapper::start_if_wanted(config.map_port, Transport::Tcp, &reach);
         let state_dir = config.state_dir.as_deref();
         let start_dht = |dht| Dht::start(dht, &local_addrs, state_dir);
         let dht = config.dht.filter(|_| beside).map(start_dht).transpose()?;
+        let any_v4 = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
+        let datagrams = dht.as_ref().and_then(|dht| dht.port_for(any_v4));
+        let mappers = Mappers::start_if_wanted(&config.map_port, &reach, datagrams);
         Ok(Self {
             torrents: Mutex::default(),
             doors,
@@ -96,7 +98,7 @@ impl Engine {
             client: Arc::new(client),
             proxy: config.proxy.map(Arc::new),
             local_addrs,
-            mapper,
+            mappers,
             reach,
             dht,
             use_lsd: config.use_lsd,
@@ -114,11 +116,11 @@ impl Engine {
         &self.local_addrs
     }
 
-    /// What becomes of the port at the gateway; `None` when that is not asked. Each piece of news
+    /// What becomes of our ports at the gateway; `None` when that is not asked. Each piece of news
     /// goes to one reader.
     #[must_use]
     pub fn port_news(&self) -> Option<Receiver<PortNews>> {
-        self.mapper.as_ref().map(|mapper| mapper.news.clone())
+        self.mappers.as_ref().map(|mappers| mappers.news.clone())
     }
 
     /// The node of the DHT, if there is one.
@@ -215,7 +217,7 @@ impl Engine {
             listening,
             running,
             disk,
-            mapper,
+            mappers,
             dht,
             ..
         } = self;
@@ -236,8 +238,8 @@ impl Engine {
             }
         };
         let unmapped = async {
-            if let Some(mapper) = mapper {
-                mapper.stop().await;
+            if let Some(mappers) = mappers {
+                mappers.stop().await;
             }
         };
         if timeout(limit, zip(good_order, unmapped)).await.is_err() {

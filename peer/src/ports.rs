@@ -6,8 +6,8 @@
 //!   └───────────────────────────────┘              told to stop, from anywhere: ──▶ taken back
 //! ```
 //! All ways are looked for at once, by questions that change nothing; whoever answers first is
-//! asked for the mapping, and the next one if that fails. So there is never more than one mapping,
-//! and taking it back takes nobody else's. Knows nothing of who uses the port.
+//! asked for the mapping, and the next one if that fails. So there is never more than one mapping of a
+//! port, and taking it back takes nobody else's. Knows nothing of who uses the port.
 
 mod ask;
 mod route;
@@ -148,38 +148,71 @@ impl Place {
     }
 }
 
-/// Keeps one port mapped until it is stopped.
-pub(crate) struct Mapper {
-    tasks: Tasks,
-    /// Closed when it shall stop.
-    stop: Sender<()>,
+/// Keeps the ports of an engine mapped, each by itself.
+pub(crate) struct Mappers {
+    mappers: Vec<Mapper>,
     pub(crate) news: Receiver<PortNews>,
 }
 
-impl Mapper {
-    /// `None` when no way is wanted, or nobody is let in.
-    pub(crate) fn start_if_wanted(
-        by: Vec<MapBy>,
-        transport: Transport,
-        reach: &Reach,
-    ) -> Option<Self> {
-        let (port, reach) = (reach.port()?, reach.clone());
-        let want = Want {
-            by,
-            transport,
-            port,
-            reach,
-        };
-        (!want.by.is_empty()).then(|| Self::start_at(want, MAPPING_RENEW_MIN, Place::now))
+impl Mappers {
+    /// The port of peers, and that of datagrams where there is one; `None` when no way is wanted, or
+    /// nobody is let in.
+    pub(crate) fn start_if_wanted(by: &[MapBy], tcp: &Reach, udp: Option<u16>) -> Option<Self> {
+        let channel = bounded(PORT_NEWS_QUEUED_MAX);
+        let udp = udp.map(Reach::new);
+        let ports = [(Transport::Tcp, Some(tcp)), (Transport::Udp, udp.as_ref())];
+        let wanted = ports.into_iter().filter_map(|(transport, reach)| {
+            let reach = reach?.clone();
+            let want = Want {
+                by: by.to_vec(),
+                transport,
+                port: reach.port()?,
+                reach,
+            };
+            (!by.is_empty()).then_some(want)
+        });
+        let start = |want| Mapper::start_at(want, &channel, MAPPING_RENEW_MIN, Place::now);
+        let mappers: Vec<_> = wanted.map(start).collect();
+        let news = channel.1.clone();
+        (!mappers.is_empty()).then_some(Self { mappers, news })
     }
 
+    /// Takes all mappings back.
+    pub(crate) async fn stop(self) {
+        // Told at once, so that none waits for the other.
+        let (stops, tasks): (Vec<_>, Vec<_>) = self
+            .mappers
+            .into_iter()
+            .map(|mapper| (mapper.stop, mapper.tasks))
+            .unzip();
+        drop(stops);
+        for tasks in tasks {
+            tasks.join().await;
+        }
+    }
+}
+
+/// Where news goes, and where it is read.
+type News = (Sender<PortNews>, Receiver<PortNews>);
+
+/// Keeps one port mapped until it is stopped.
+struct Mapper {
+    tasks: Tasks,
+    /// Closed when it shall stop.
+    stop: Sender<()>,
+    #[cfg(test)]
+    news: Receiver<PortNews>,
+}
+
+impl Mapper {
     fn start_at(
         want: Want,
+        news: &News,
         renew_min: Duration,
         place: impl Fn() -> Place + Send + Sync + 'static,
     ) -> Self {
         let (stop, stopped) = bounded(1);
-        let (tell, news) = bounded(PORT_NEWS_QUEUED_MAX);
+        let tell = news.0.clone();
         let tasks = Tasks::new();
         let keeper = Keeper {
             want,
@@ -189,11 +222,17 @@ impl Mapper {
             failed: String::new(),
         };
         tasks.spawner().to_the_end(keeper.run(place));
-        Self { tasks, stop, news }
+        Self {
+            tasks,
+            stop,
+            #[cfg(test)]
+            news: news.1.clone(),
+        }
     }
 
     /// Takes the mapping back.
-    pub(crate) async fn stop(self) {
+    #[cfg(test)]
+    async fn stop(self) {
         drop(self.stop);
         self.tasks.join().await;
     }

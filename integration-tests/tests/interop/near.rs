@@ -336,20 +336,21 @@ fn mapped_by(way: &str, number: usize) {
         &["--no-lsd", &map_port],
     );
     wait(&seed, "\"checked\"");
-    wait(&seed, "\"port_mapped\"");
-    let said = seed.said();
-    let told = said
-        .lines()
-        .find(|line| line.contains("\"port_mapped\""))
-        .expect("it was told");
-    for part in [
-        "\"protocol\":\"tcp\"".to_owned(),
-        "\"port\":6881".to_owned(),
-        format!("\"external_ip\":\"{OUTSIDE_ADDRESS}\""),
-        "\"external_port\":6881".to_owned(),
-        format!("\"by\":\"{way}\""),
-    ] {
-        assert!(told.contains(&part), "no {part} in {told}");
+    // Peers come to the one, nodes of the DHT to the other.
+    for protocol in ["tcp", "udp"] {
+        let event = format!("\"port_mapped\",\"protocol\":\"{protocol}\"");
+        wait(&seed, &event);
+        let said = seed.said();
+        let told = said.lines().find(|line| line.contains(&event));
+        let told = told.expect("it was told");
+        for part in [
+            "\"port\":6881".to_owned(),
+            format!("\"external_ip\":\"{OUTSIDE_ADDRESS}\""),
+            "\"external_port\":6881".to_owned(),
+            format!("\"by\":\"{way}\""),
+        ] {
+            assert!(told.contains(&part), "no {part} in {told}");
+        }
     }
     assert!(house.rules().contains("6881"), "{}", house.rules());
     let peer = format!("{OUTSIDE_ADDRESS}:6881");

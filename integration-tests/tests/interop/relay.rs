@@ -11,8 +11,8 @@ use crate::trackers::{PROXY, leaked, only_way_is_the_proxy};
 
 const RULES: &str = "\
 logoutput: stderr
-internal: eth0 port = 1080
-external: eth0
+internal: PROXY port = 1080
+external: PROXY
 clientmethod: none
 socksmethod: none
 user.privileged: root
@@ -34,7 +34,8 @@ fn tracker_on_udp_is_reached_through_dante_and_nothing_leaks_around_it() {
     let data = content.parent().expect("below seed");
     let seed = Client::start((Kind::Shoal, Role::Seed), &net, SEEDER, &torrent, data);
     wait_announced(&tracker, SEEDER);
-    fs::write(file("danted.conf"), RULES).expect("rules");
+    let rules = RULES.replace("PROXY", &PROXY.address().to_string());
+    fs::write(file("danted.conf"), rules).expect("rules");
     let mut command = net.command(PROXY, "danted");
     let proxy = Running::start(
         command.arg("-f").arg(file("danted.conf")),

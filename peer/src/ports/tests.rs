@@ -136,7 +136,8 @@ impl Gateway {
             reach,
         };
         let place = self.place;
-        Mapper::start_at(want, Duration::from_millis(10), move || place)
+        let news = bounded(PORT_NEWS_QUEUED_MAX);
+        Mapper::start_at(want, &news, Duration::from_millis(10), move || place)
     }
 }
 
