@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod acceptor;
 mod content;
 mod peer;
 mod process;

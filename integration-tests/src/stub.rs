@@ -1,11 +1,11 @@
 //! A tracker that answers what a test wants: any bytes, or none.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::acceptor::{Acceptor, lock};
 
 /// What a [`StubTracker`] does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +19,8 @@ pub enum Answer {
 /// A server that reads the head of a request and then does as it was told.
 #[derive(Debug)]
 pub struct StubTracker {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    requests: Mutex<Vec<String>>,
-    /// Connections without an answer.
-    held: Mutex<Vec<TcpStream>>,
-    ended: AtomicBool,
+    acceptor: Acceptor,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 /// An HTTP answer of this status with this body; `fields` are further lines, each with its end.
@@ -46,20 +38,10 @@ impl StubTracker {
     /// When there is no free port.
     #[must_use]
     pub fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let shared = Arc::new(Shared::default());
-        let (answer, serving) = (Arc::new(answer), shared.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if serving.ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (answer, shared) = (answer.clone(), serving.clone());
-                thread::spawn(move || shared.serve(stream, &*answer));
-            }
-        });
-        Self { address, shared }
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let heard = requests.clone();
+        let acceptor = Acceptor::start(move |stream| serve(stream, &heard, &answer));
+        Self { acceptor, requests }
     }
 
     /// Answers everything with this bencoded body.
@@ -71,35 +53,20 @@ impl StubTracker {
     /// Its announce URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/announce", self.address)
+        format!("http://{}/announce", self.acceptor.address())
     }
 
     /// The first lines of all requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
-        lock(&self.shared.requests).clone()
+        lock(&self.requests).clone()
     }
 }
 
-impl Drop for StubTracker {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts; it drops the listener.
-        drop(TcpStream::connect(self.address));
-        for stream in lock(&self.shared.held).drain(..) {
-            // The other end may have gone.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-impl Shared {
-    /// Whoever asks may go away at any time: then there is nothing to do.
-    fn serve(&self, mut stream: TcpStream, answer: &dyn Fn(&str) -> Answer) {
-        let Some(line) = first_line(&mut stream) else {
-            return;
-        };
-        lock(&self.requests).push(line.clone());
+/// Whoever asks may go away at any time: then there is nothing to do.
+fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Answer) {
+    if let Some(line) = first_line(&mut stream) {
+        lock(requests).push(line.clone());
         match answer(&line) {
             Answer::Bytes(bytes) => {
                 let _ = stream.write_all(&bytes);
@@ -107,9 +74,11 @@ impl Shared {
                 // Until it has been read: closing with unread input would lose the answer.
                 let _ = stream.read(&mut [0; 1024]);
             }
-            Answer::Never => lock(&self.held).push(stream),
+            // Open until the acceptor ends it.
+            Answer::Never => return,
         }
     }
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn first_line(stream: &mut TcpStream) -> Option<String> {
@@ -124,8 +93,4 @@ fn first_line(stream: &mut TcpStream) -> Option<String> {
     }
     let text = String::from_utf8_lossy(&head);
     text.lines().next().map(str::to_owned)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

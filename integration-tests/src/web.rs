@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex};
+
+use crate::acceptor::{Acceptor, lock};
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,15 +38,8 @@ pub enum WebAnswer {
 /// A server of HTTP/1.1 that keeps connections.
 #[derive(Debug)]
 pub struct WebServer {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    requests: Mutex<Vec<WebRequest>>,
-    connections: Mutex<Vec<TcpStream>>,
-    ended: AtomicBool,
+    acceptor: Acceptor,
+    requests: Arc<Mutex<Vec<WebRequest>>>,
 }
 
 impl WebServer {
@@ -56,23 +49,10 @@ impl WebServer {
     /// When there is no free port.
     #[must_use]
     pub fn start(answer: impl Fn(&WebRequest) -> WebAnswer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let shared = Arc::new(Shared::default());
-        let (answer, serving) = (Arc::new(answer), shared.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if serving.ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                if let Ok(held) = stream.try_clone() {
-                    lock(&serving.connections).push(held);
-                }
-                let (answer, shared) = (answer.clone(), serving.clone());
-                thread::spawn(move || shared.serve(stream, &*answer));
-            }
-        });
-        Self { address, shared }
+        let requests = Arc::<Mutex<Vec<WebRequest>>>::default();
+        let heard = requests.clone();
+        let acceptor = Acceptor::start(move |stream| serve(stream, &heard, &answer));
+        Self { acceptor, requests }
     }
 
     /// Serves the files below a folder.
@@ -85,19 +65,19 @@ impl WebServer {
     /// The URL of its root, with a slash at its end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("http://{}/", self.acceptor.address())
     }
 
     /// All requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<WebRequest> {
-        lock(&self.shared.requests).clone()
+        lock(&self.requests).clone()
     }
 
     /// How many connections were made to it so far.
     #[must_use]
     pub fn connections(&self) -> usize {
-        lock(&self.shared.connections).len()
+        self.acceptor.connections()
     }
 }
 
@@ -111,32 +91,22 @@ pub fn file(dir: &Path, request: &WebRequest) -> WebAnswer {
     }
 }
 
-impl Drop for WebServer {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts; it drops the listener.
-        drop(TcpStream::connect(self.address));
-        for stream in lock(&self.shared.connections).drain(..) {
-            // The other end may have gone.
-            let _ = stream.shutdown(Shutdown::Both);
+/// Whoever asks may go away at any time: then there is nothing to do.
+fn serve(
+    mut stream: TcpStream,
+    requests: &Mutex<Vec<WebRequest>>,
+    answer: &dyn Fn(&WebRequest) -> WebAnswer,
+) {
+    let mut bytes = Vec::new();
+    while let Some(request) = next_request(&mut stream, &mut bytes) {
+        lock(requests).push(request.clone());
+        let answer = answer(&request);
+        let ends = matches!(answer, WebAnswer::Half(_) | WebAnswer::Closing(_));
+        if stream.write_all(&encode(&request, answer)).is_err() || ends {
+            break;
         }
     }
-}
-
-impl Shared {
-    /// Whoever asks may go away at any time: then there is nothing to do.
-    fn serve(&self, mut stream: TcpStream, answer: &dyn Fn(&WebRequest) -> WebAnswer) {
-        let mut bytes = Vec::new();
-        while let Some(request) = next_request(&mut stream, &mut bytes) {
-            lock(&self.requests).push(request.clone());
-            let answer = answer(&request);
-            let ends = matches!(answer, WebAnswer::Half(_) | WebAnswer::Closing(_));
-            if stream.write_all(&encode(&request, answer)).is_err() || ends {
-                break;
-            }
-        }
-        let _ = stream.shutdown(Shutdown::Both);
-    }
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn encode(request: &WebRequest, answer: WebAnswer) -> Vec<u8> {
@@ -228,8 +198,4 @@ fn unescaped(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,8 @@
 //!   └───────────────────────────────┘              told to stop, from anywhere: ──▶ taken back
 //! ```
 //! All ways are looked for at once, by questions that change nothing; whoever answers first is
-//! asked for the mapping, and the next one if that fails. So there is never more than one mapping of a
-//! port, and taking it back takes nobody else's. Knows nothing of who uses the port.
+//! asked for the mapping, and the next one if that fails. So there is never more than one mapping
+//! of a port, and taking it back takes nobody else's. Knows nothing of who uses the port.
 
 mod ask;
 mod route;
@@ -155,8 +155,8 @@ pub(crate) struct Mappers {
 }
 
 impl Mappers {
-    /// The port of peers, and that of datagrams where there is one; `None` when no way is wanted, or
-    /// nobody is let in.
+    /// The port of peers, and that of datagrams where there is one; `None` when no way is wanted,
+    /// or nobody is let in.
     pub(crate) fn start_if_wanted(by: &[MapBy], tcp: &Reach, udp: Option<u16>) -> Option<Self> {
         let channel = bounded(PORT_NEWS_QUEUED_MAX);
         let udp = udp.map(Reach::new);

@@ -168,24 +168,7 @@ async fn answer(dht: &Dht, question: &Question, view: &View) -> Result<(), Error
     }
     match question {
         Question::Ping(_) => Ok(()),
-        Question::GetPeers(info_hash) => {
-            let mut known = BTreeSet::new();
-            let outcome = ask(dht, peers(*info_hash, None), |event| {
-                let Event::Peers { from, peers, .. } = event else {
-                    return Ok(());
-                };
-                let mut new = peers.clone();
-                new.retain(|peer| known.insert(*peer));
-                view.peers(*from, &new)
-            });
-            let mut outcome = outcome.await?;
-            outcome.peers = known.len();
-            view.peers_are_all(&outcome).map_err(Error::Output)?;
-            match outcome.peers {
-                0 => Err(DhtError::NotFound(outcome.answers, "peers of it").into()),
-                _ => Ok(()),
-            }
-        }
+        Question::GetPeers(info_hash) => get_peers(dht, *info_hash, view).await,
         Question::Announce(info_hash, port) => {
             let announce = Announce {
                 port: Some(*port),
@@ -230,6 +213,26 @@ async fn answer(dht: &Dht, question: &Question, view: &View) -> Result<(), Error
             let outcome = ask(dht, task, |_| Ok(())).await?;
             stored(view, outcome, Some(&item))
         }
+    }
+}
+
+/// Shows each peer once.
+async fn get_peers(dht: &Dht, info_hash: InfoHash, view: &View) -> Result<(), Error> {
+    let mut known = BTreeSet::new();
+    let outcome = ask(dht, peers(info_hash, None), |event| {
+        let Event::Peers { from, peers, .. } = event else {
+            return Ok(());
+        };
+        let mut new = peers.clone();
+        new.retain(|peer| known.insert(*peer));
+        view.peers(*from, &new)
+    });
+    let mut outcome = outcome.await?;
+    outcome.peers = known.len();
+    view.peers_are_all(&outcome).map_err(Error::Output)?;
+    match outcome.peers {
+        0 => Err(DhtError::NotFound(outcome.answers, "peers of it").into()),
+        _ => Ok(()),
     }
 }
 

@@ -362,7 +362,8 @@ impl Node {
         }
     }
 
-    /// Looks for the nodes closest to ourselves, or some far ones, and fills the table on the way. BEP 5.
+    /// Looks for the nodes closest to ourselves, or some far ones, and fills the table on the way.
+    /// BEP 5.
     pub(super) fn search(&mut self, now: Instant, family: Family, routers: Vec<SocketAddr>) {
         let dual = self.sides.len() == 2;
         let Some(side) = self.sides.iter_mut().find(|side| side.family == family) else {

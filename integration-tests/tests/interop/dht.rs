@@ -24,8 +24,8 @@ const LEECHER: Host = Host(4);
 /// Nodes of ours and of libtorrent; aria2's and the clients make them 20 and more.
 const OF_OURS: usize = 9;
 const OF_LIBTORRENT: usize = 7;
-/// Whom a node of ours must know before anybody is looked for, of 18 and more. All begin at once, so
-/// that the first search finds few, and tables are filled again soon.
+/// Whom a node of ours must know before anybody is looked for, of 18 and more. All begin at once,
+/// so that the first search finds few, and tables are filled again soon.
 const KNOWN_MIN: usize = 10;
 /// The same of libtorrent's.
 const KNOWN_MIN_OF_LIBTORRENT: usize = 3;

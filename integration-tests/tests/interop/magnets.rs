@@ -58,8 +58,8 @@ fn metadata_after(net: &Net, host: Host, leecher: Kind, link: &str, data: &Path)
     began.elapsed()
 }
 
-/// Transmission hands out what it owes in batches, seconds apart: how long that takes is measured by
-/// libtorrent, in the same run.
+/// Transmission hands out what it owes in batches, seconds apart: how long that takes is measured
+/// by libtorrent, in the same run.
 #[test]
 fn metadata_of_transmission_takes_us_no_longer_than_libtorrent() {
     let dir = tempfile::tempdir().expect("a temporary folder");

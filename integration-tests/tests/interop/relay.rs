@@ -1,5 +1,5 @@
-//! A tracker on UDP through a real SOCKS5 proxy that relays datagrams, dante's, beside which nothing
-//! goes. RFC 1928 "UDP ASSOCIATE", BEP 15.
+//! A tracker on UDP through a real SOCKS5 proxy that relays datagrams, dante's, beside which
+//! nothing goes. RFC 1928 "UDP ASSOCIATE", BEP 15.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -124,7 +124,8 @@ fn nothing_leaks_around_a_proxy() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let content = content(&dir.path().join("seed"));
     let file = |name: &str| dir.path().join(name);
-    // The first cannot be asked, for microsocks relays no datagrams, and the second has a name that only the proxy's host knows.
+    // The first cannot be asked, for microsocks relays no datagrams, and the second has a name that
+    // only the proxy's host knows.
     let torrent = file("content.torrent");
     let trackers = [
         "udp://10.78.0.1:6969",

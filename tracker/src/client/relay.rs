@@ -1,9 +1,9 @@
-//! Questions to trackers on UDP through a proxy: SOCKS5's `UDP ASSOCIATE`. RFC 1928, section 7; BEP 15.
+//! Questions to trackers on UDP through a proxy: SOCKS5's `UDP ASSOCIATE`. RFC 1928; BEP 15.
 //!
 //! Each question has an association of its own, which ends with it: what comes in there is from the
-//! tracker or from nobody, so that a name that only the proxy can look up needs no address here. Few
-//! proxies relay datagrams; one that does not is told as such, and nothing goes beside it. What is
-//! asked and answered is decided by [`Exchange`].
+//! tracker or from nobody, so that a name that only the proxy can look up needs no address here.
+//! Few proxies relay datagrams; one that does not is told as such, and nothing goes beside it. What
+//! is asked and answered is decided by [`Exchange`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! Connections through a SOCKS5 proxy. RFC 1928, RFC 1929.
 //!
 //! Names are sent as names, so that nothing is looked up beside the proxy. `CONNECT` and `UDP
-//! ASSOCIATE` are spoken. Ours, since the ready ones are for tokio. Who connects, and whether he may,
-//! is not known here.
+//! ASSOCIATE` are spoken. Ours, since the ready ones are for tokio. Who connects, and whether he
+//! may, is not known here.
 
 use std::fmt;
 use std::io;
