@@ -72,7 +72,7 @@ impl Allowed {
         };
         let wanted = |wanted: bool| wanted.then_some(()).ok_or(Off::Unwanted);
         let mut allowed = Self {
-            lsd: beside_proxy.and(wanted(start.use_lsd)),
+            lsd: beside_proxy.and_then(|()| wanted(start.use_lsd)),
             pex: wanted(start.config.use_pex),
             no_dht: beside_proxy.err().unwrap_or(Off::Unwanted),
         };

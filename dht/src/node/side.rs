@@ -98,7 +98,7 @@ impl Side {
     pub(super) fn search_is_over(&mut self, now: Instant) {
         let most = match self.table.len() {
             0 => BOOTSTRAP_AGAIN_MAX,
-            ..TABLE_POOR => REFILL_AGAIN_MAX,
+            1..TABLE_POOR => REFILL_AGAIN_MAX,
             _ => {
                 self.pause = BOOTSTRAP_AGAIN;
                 BOOTSTRAP_AGAIN
