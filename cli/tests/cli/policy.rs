@@ -186,6 +186,28 @@ fn completed_counts_outlive_a_crash_and_a_stop() {
 }
 
 #[test]
+fn what_cannot_be_written_is_told_and_written_when_it_can() {
+    let folder = Folder::new();
+    let hash = "0e".repeat(20);
+    let kept = folder.join("state/tracker.redb");
+    let more = ["--state-dir", "state"];
+    let (mut tracker, address) = start(&folder, &more);
+    let before = fs::read(&kept).unwrap();
+    tracker.limit_files(Some(4_096));
+    announce(&address, &hash, "&left=0&event=completed");
+    let warning = tracker.wait("warning");
+    assert!(message(&warning).contains("not kept yet"), "{warning}");
+    tracker.limit_files(None);
+    written(&kept, &before);
+    tracker.signal(Signal::KILL);
+    tracker.end();
+    let (tracker, address) = start(&folder, &more);
+    announce(&address, &hash, "&left=1");
+    assert!(ask(&address, "/scrape", &hash, "").contains("10:downloadedi1e"));
+    stop(tracker);
+}
+
+#[test]
 fn swarms_are_there_at_once_when_they_are_kept() {
     let folder = Folder::new();
     let hash = "0d".repeat(20);
