@@ -303,6 +303,10 @@ pub const COMPLETED_MAX: usize = 4_000_000;
 
 // The store that several trackers share.
 
+/// Who asks for a torrent of which nobody is known here is told to come again so soon, since what
+/// others know of it is here only then. Ours: several rounds of [`STORE_EVERY_DEFAULT`].
+pub const STORE_FIRST_INTERVAL: Duration = Duration::from_secs(15);
+
 /// How often the store is told and asked, unless said. Ours: clients announce every few minutes at
 /// most, and two trackers differ by twice this.
 pub const STORE_EVERY_DEFAULT: Duration = Duration::from_secs(2);
@@ -329,8 +333,8 @@ pub const STORE_WRITE_PEERS: usize = 256;
 /// Peers told by one batch of commands. Ours: 500 KB.
 pub const STORE_WRITE_AT_ONCE: usize = 8_192;
 
-/// Peers told again in one round, after the store was away. Ours: 10,000 a second cost it a twentieth
-/// of its time; a million take two minutes.
+/// Peers told again in one round, after the store was away. Ours: 10,000 a second cost it a small
+/// part of its time; a million take two minutes.
 pub const STORE_REPAIR_PEERS: usize = 20_000;
 
 /// Peers and departures of one torrent that one question is answered with at most; of more the next
@@ -350,11 +354,12 @@ pub const STORE_PENDING_MAX: usize = 100_000;
 /// Torrents that are asked for at all: those last asked about here. Ours: 100 bytes each.
 pub const STORE_FOLLOWED_MAX: usize = 500_000;
 
-/// How long the store remembers that a peer has gone. Ours: a tracker that is away for longer learns
-/// it from the peer's silence.
+/// How long the store remembers that a peer has gone. Ours: a tracker that is away for longer
+/// learns it from the peer's silence.
 pub const STORE_GONE_LIFE: Duration = Duration::from_secs(300);
 
-/// How long the store keeps the count of completed downloads of a torrent where none is added. Ours.
+/// How long the store keeps the count of completed downloads of a torrent where none is added.
+/// Ours.
 pub const STORE_COMPLETED_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Masters of a cluster. Source: the specification of Redis Cluster: up to 1,000 nodes.

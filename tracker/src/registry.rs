@@ -115,6 +115,8 @@ pub struct Answer {
     pub change: Option<AnnounceEvent>,
     /// Whether people look at this torrent, and want to be told of the change.
     pub watched: bool,
+    /// Nobody was here before, and other trackers may know of somebody.
+    pub is_first: bool,
     /// The ids of the sample when the asker wants dictionaries; else empty.
     ids_v4: Vec<PeerId>,
     ids_v6: Vec<PeerId>,
@@ -226,6 +228,7 @@ impl Registry {
         let now = self.seconds(now);
         let hash = self.key.hash(&request.info_hash.0);
         let mut shard = self.shard(hash);
+        let is_shared = shard.outbox.is_some();
         let place = match shard.find(hash, &request.info_hash) {
             Some(place) => place,
             None if stopped && !self.lists().is_closed() => {
@@ -237,6 +240,7 @@ impl Registry {
         let (torrent, rng) = shard.at(place);
         self.sweep_if_small(torrent, now);
         let before = torrent.len();
+        answer.is_first = is_shared && before == 0;
         let ip = ip.to_canonical();
         let told = Told::new(request, now);
         let done = torrent.update(self.key, ip, request.port, told, self.room(ip), rng);
@@ -405,7 +409,17 @@ impl Answer {
         self.peers_v6.clear();
         self.ids_v4.clear();
         self.ids_v6.clear();
-        (self.change, self.watched) = (None, false);
+        (self.change, self.watched, self.is_first) = (None, false, false);
+    }
+
+    /// When the asker is to come again, if it is usually after that long.
+    #[must_use]
+    pub fn interval(&self, usual: Duration) -> Duration {
+        if self.is_first {
+            usual.min(limits::STORE_FIRST_INTERVAL)
+        } else {
+            usual
+        }
     }
 
     /// The change, if there is one and people look at the torrent.

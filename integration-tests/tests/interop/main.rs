@@ -2,6 +2,7 @@
 //!
 //! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx,
 //! miniupnpd, nft, redis-server, Chromium and libtorrent for Python; a missing one fails the test.
+//! miniupnpd, nft, redis-server, node and libtorrent for Python; a missing one fails the test.
 //! `just interop` runs it; `cargo test --workspace` does not.
 
 mod browser;
@@ -15,6 +16,7 @@ mod magnets;
 mod near;
 mod net;
 mod pages;
+mod node;
 mod pex;
 mod relay;
 mod store;

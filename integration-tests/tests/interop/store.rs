@@ -1,11 +1,12 @@
 //! Several of our trackers with the same swarms, through a real Redis: one server and a cluster, at
 //! work, killed, empty, hanging, and full of garbage.
 
-mod room;
+pub(crate) mod room;
 
 use std::time::{Duration, Instant};
 
 use shoal_tracker::AnnounceEvent::{Completed, Started, Stopped};
+use shoal_tracker::limits;
 
 use room::{PATIENCE, Redis, Tracker, wait};
 
@@ -34,6 +35,10 @@ fn three_trackers_share_a_swarm_through_redis() {
     a.announce(1, 1_001, 0, Some(Started));
     a.announce(1, 1_002, 9, Some(Started));
     b.announce(1, 1_003, 9, Some(Started));
+    // Who asks first at a tracker cannot be told of those of others yet, and comes again soon.
+    let first = c.announce(1, 60_000, 1, Some(Started));
+    assert!(first.peers.is_empty(), "{:?}", first.peers);
+    assert_eq!(first.interval, limits::STORE_FIRST_INTERVAL);
     c.wait_ports(1, 60_000, &[1_001, 1_002, 1_003]);
     b.wait_ports(1, 60_000, &[1_001, 1_002, 1_003]);
     a.wait_ports(1, 60_000, &[1_001, 1_002, 1_003]);

@@ -1,8 +1,8 @@
 //! What other trackers are to be told of a part of the table. BEP 3 "trackers".
 //!
 //! The newest word on each peer, the oldest words first, and never more than
-//! [`crate::limits::OUTBOX_MAX`] of them: of more the oldest go, and are counted. Knows nothing of who
-//! reads it.
+//! [`crate::limits::OUTBOX_MAX`] of them: of more the oldest go, and are counted. Knows nothing of
+//! who reads it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -179,8 +179,8 @@ impl Shared {
             Peers::Dictionaries(&dictionaries)
         };
         let reply = AnnounceReply {
-            interval: self.policy.interval(),
-            min_interval: self.min_interval,
+            interval: answer.interval(self.policy.interval()),
+            min_interval: self.min_interval.map(|min| answer.interval(min)),
             seeders: answer.seeders,
             leechers: answer.leechers,
             peers,

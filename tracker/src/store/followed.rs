@@ -1,7 +1,7 @@
 //! Which torrents the store is asked for, and in which order. BEP 3 "trackers".
 //!
-//! Those that somebody asked about here within a peer's life in silence, each in its turn, a new one
-//! first. Knows nothing of the store, nor of time but what it is told.
+//! Those that somebody asked about here within a peer's life in silence, each in its turn, a new
+//! one first. Knows nothing of the store, nor of time but what it is told.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! The thread between the table and the store: round after round of telling and asking.
 //!
-//! A round takes what is new out of the table and tells it; tells a part of everything again, if the
-//! store was away; and asks for the torrents whose turn it is. What a round could not tell and the
-//! table does not know stays in hand, as much of it as [`limits::STORE_PENDING_MAX`].
+//! A round takes what is new out of the table and tells it; tells a part of everything again, if
+//! the store was away; and asks for the torrents whose turn it is. What a round could not tell and
+//! the table does not know stays in hand, as much of it as [`limits::STORE_PENDING_MAX`].
 
 mod asking;
 mod telling;

@@ -1,9 +1,10 @@
 //! The servers of the store: one, or the masters of a cluster. Source: the specification of Redis
 //! Cluster.
 //!
-//! Whoever answers `CLUSTER SLOTS` is of a cluster, whose map says where the others are; it is asked
-//! for again when a server says that it moved, or is away. A server that is away is tried again
-//! after a while, longer each time and never at the same moment by all trackers; the others go on.
+//! Whoever answers `CLUSTER SLOTS` is of a cluster, whose map says where the others are; it is
+//! asked for again when a server says that it moved, or is away. A server that is away is tried
+//! again after a while, longer each time and never at the same moment by all trackers; the others
+//! go on.
 
 use std::time::Instant;
 

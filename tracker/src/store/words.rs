@@ -2,9 +2,11 @@
 //!
 //! Of each torrent the store has four keys, which lie on one node since the info hash stands in
 //! braces: `shoal:{HASH}:p`, peers by when they were seen last; `:g`, such as have gone; `:e`, when
-//! old words were told last, so that all is to be read again; `:c`, completed downloads. Two scripts
-//! change and read them, each at once and by the store's own clock, so that trackers need not agree
-//! on the time: a *mark* is where the last answer ended, and only what came later is answered.
+//! old words were told last, so that all is to be read again; `:c`, completed downloads.
+//!
+//! Two scripts change and read them, each at once and by the store's own clock, so that trackers
+//! need not agree on the time: a *mark* is where the last answer ended, and only what came later is
+//! answered.
 //!
 //! A peer is `address | port | id`, 26 or 38 bytes. What comes back may be anybody's: of another
 //! size, unfit or from the future it is left out. Knows no sockets.
@@ -100,7 +102,8 @@ impl Telling<'_> {
             .arg(limits::PEERS_PER_TORRENT_MAX)
             .arg(u8::from(self.is_old))
             .arg(self.completed)
-            .arg(self.completed_more);
+            .arg(self.completed_more)
+            .arg(limits::STORE_COMPLETED_LIFE.as_secs());
         for heard in self.peers {
             let mut member = [0; 38];
             command.arg(write_member(heard, &mut member));

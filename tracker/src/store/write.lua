@@ -1,12 +1,12 @@
 -- Tells peers of one torrent. KEYS: peers, gone, epoch, completed.
 -- ARGV: a peer's life and a departure's, seconds; most peers; 1 when words are old; how often it was
--- completed as known here, and how often since; then a member, its kind and its age for each peer.
+-- completed as known here, how often since, and the life of that, seconds; then a member, its kind and its age for each peer.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function text(number) return string.format('%.0f', number) end
 local is_old = ARGV[4] == '1'
 local any_gone = redis.call('EXISTS', KEYS[2]) == 1
-for at = 7, #ARGV, 3 do
+for at = 8, #ARGV, 3 do
     local member, kind = ARGV[at], tonumber(ARGV[at + 1])
     local seen = now - ARGV[at + 2] * 1000000
     if kind == 2 then
@@ -45,5 +45,5 @@ if known + more == 0 then return '0' end
 local done = redis.call('GET', KEYS[4])
 done = done and #done <= 10 and string.match(done, '^%d+$') and tonumber(done) or 0
 local sum = math.min(math.max(done, known) + more, 4294967295)
-redis.call('SET', KEYS[4], text(sum), 'EX', 7776000)
+redis.call('SET', KEYS[4], text(sum), 'EX', ARGV[7])
 return text(sum)

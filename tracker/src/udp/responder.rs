@@ -109,7 +109,8 @@ impl Responder {
         }
         let [leechers, seeders] =
             [answer.leechers, answer.seeders].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let head = packet::announce_head(transaction, self.policy.interval(), leechers, seeders);
+        let interval = answer.interval(self.policy.interval());
+        let head = packet::announce_head(transaction, interval, leechers, seeders);
         out.extend_from_slice(&head);
         // One of them is empty.
         out.extend_from_slice(&answer.peers_v4);

@@ -199,3 +199,18 @@ fn completed_downloads_are_told_once_and_the_larger_count_is_kept() {
     world.registry.merge(world.now, &HASH, &[], 3);
     assert_eq!(world.registry.scrape_one(&HASH).unwrap().completed, 7);
 }
+
+#[test]
+fn who_asks_first_is_to_come_again_soon_if_others_may_know_more() {
+    let day = Duration::from_secs(86_400);
+    let alone = World::open().announce(1, 5, None);
+    assert_eq!(alone.interval(day), day);
+    let world = World::shared();
+    let first = world.announce(1, 5, None);
+    assert_eq!(first.interval(day), limits::STORE_FIRST_INTERVAL);
+    assert_eq!(
+        first.interval(Duration::from_secs(5)),
+        Duration::from_secs(5)
+    );
+    assert_eq!(world.announce(1, 5, None).interval(day), day);
+}
