@@ -6,6 +6,7 @@
 //! `just interop` runs it; `cargo test --workspace` does not.
 
 mod browser;
+mod alike;
 mod clients;
 mod compare;
 mod dht;
@@ -19,6 +20,7 @@ mod pages;
 mod node;
 mod pex;
 mod relay;
+mod slow;
 mod store;
 mod selected;
 mod trackers;

@@ -96,7 +96,7 @@ fn client_of_webtorrent_announces_completes_scrapes_and_stops() {
             format!("{{\"scraped\":{before}{}}}}}", downloaded(downloads - 1)),
             format!("{{\"completed\":{after}}}}}"),
             format!("{{\"scraped\":{after}{}}}}}", downloaded(downloads)),
-            format!("{{\"stopped\":{}}}}}", numbers(0, 0)),
+            format!("{{\"stopped\":{}}}}}", numbers(0, 2)),
         ];
         let (peers, lines): (Vec<_>, Vec<_>) =
             said.lines().partition(|line| line.starts_with("{\"peer\""));
