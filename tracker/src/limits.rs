@@ -368,6 +368,9 @@ pub const STORE_NODES_MAX: usize = 1_000;
 /// What the store refuses is told at most so often. Ours.
 pub const STORE_WARN_EVERY: Duration = Duration::from_secs(60);
 
+/// A server that stops waits so long for the store to take the last news. Ours: a batch or two.
+pub const STORE_END_MAX: Duration = Duration::from_secs(1);
+
 /// Events of the store that wait to be told; more are dropped. Ours.
 pub const STORE_EVENTS_MAX: usize = 64;
 

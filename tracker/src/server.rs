@@ -376,12 +376,12 @@ impl Server {
             shared.stop.close();
         }
         #[cfg(feature = "store")]
-        if let Some(store) = store {
-            let (table, stop) = (Arc::clone(&shared), shared.stop.clone());
-            if let Err(error) = crate::store::start(store, table, stop, running.clone()) {
-                tracing::error!(%error, "cannot start the thread for the store");
-            }
-        }
+        let store = store.and_then(|store| {
+            let thread = crate::store::start(store, Arc::clone(&shared), shared.stop.clone());
+            let failed =
+                |error: &_| tracing::error!(%error, "cannot start the thread for the store");
+            thread.inspect_err(failed).ok()
+        });
         let workers = Workers::start(udp, &shared, &ids, &running);
         shared.watch.start(&shared, &running);
         let keeping = keeper.map(|keeper| keeper.start(&shared));
@@ -391,6 +391,8 @@ impl Server {
         sweep(shared).await;
         // The sockets here go first: who waits for the end may take the port.
         workers.wake();
+        #[cfg(feature = "store")]
+        crate::store::ended(store).await;
         drop(running);
         // The last thread and the last connection drop the last sender.
         let _ = ended.recv().await;

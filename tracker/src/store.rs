@@ -188,8 +188,8 @@ fn server(url: &str) -> Result<ConnectionInfo, StoreError> {
     }
 }
 
-/// Starts the thread that shares a table through the store. It holds `running` until it ends, soon
-/// after `stop` is closed.
+/// Starts the thread that shares a table through the store until `stop` is closed. What is returned
+/// is closed when it has ended.
 ///
 /// # Errors
 /// When the system starts no thread.
@@ -197,16 +197,23 @@ pub(crate) fn start<R: AsRef<Registry> + Send + Sync + 'static>(
     config: StoreConfig,
     table: Arc<R>,
     stop: Sender<()>,
-    running: Sender<()>,
-) -> io::Result<()> {
+) -> io::Result<Receiver<()>> {
     (*table).as_ref().share();
+    let (running, ended) = async_std::channel::bounded(1);
     let run = move || {
         let mut link = Link::new(&config, (*table).as_ref());
         link.run(|| stop.is_closed());
         drop(running);
     };
     let thread = std::thread::Builder::new().name("tracker-store".to_owned());
-    thread.spawn(run).map(drop)
+    thread.spawn(run).map(|_| ended)
+}
+
+/// Waits for the thread to tell the last news; not for long, since the store may hang.
+pub(crate) async fn ended(thread: Option<Receiver<()>>) {
+    if let Some(ended) = thread {
+        let _ = async_std::future::timeout(limits::STORE_END_MAX, ended.recv()).await;
+    }
 }
 
 #[cfg(test)]

@@ -148,6 +148,10 @@ fn hanging_redis_delays_no_announce() {
         assert!(Instant::now() < until, "{:?} of {expect}", b.scrape(4));
         std::thread::sleep(Duration::from_millis(100));
     }
+    redis.signal("-STOP");
+    for tracker in all {
+        assert_eq!(tracker.running.interrupt(), Some(0), "it stops cleanly");
+    }
 }
 
 #[test]

@@ -137,9 +137,12 @@ impl Read for Bounded<'_> {
         self.stream.set_read_timeout(Some(wait))?;
         let read = (&mut self.stream).take(self.left).read(buffer)?;
         self.left -= read as u64;
-        if read == 0 && self.left == 0 && !buffer.is_empty() {
-            let text = "it answers with more than it was asked for";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        if read == 0 && !buffer.is_empty() {
+            return Err(io::Error::other(if self.left == 0 {
+                "it answers with more than it was asked for"
+            } else {
+                "it closed the connection"
+            }));
         }
         Ok(read)
     }
