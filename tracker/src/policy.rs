@@ -100,7 +100,10 @@ pub enum KeyError {
 /// An announce that was let in; to be told of its end.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Pass(Option<(Arc<Account>, Option<(InfoHash, PeerId)>)>);
+pub struct Pass(Option<Entered>);
+
+/// Into whose account, and as which peer if that is new there.
+type Entered = (Arc<Account>, Option<(InfoHash, PeerId)>);
 
 impl Pass {
     /// The announce was refused after all, by the registry.

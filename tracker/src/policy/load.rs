@@ -140,9 +140,7 @@ impl Load {
         let wanted = if busy && before == given {
             // A quarter at least: whoever comes too often is told something.
             fits.max(given + given.div_ceil(4))
-        } else if busy && fits * 10 > before * 11 {
-            fits
-        } else if calm && fits * 4 < before * 3 {
+        } else if busy && fits * 10 > before * 11 || calm && fits * 4 < before * 3 {
             fits
         } else {
             before
