@@ -37,7 +37,7 @@ fn five_thousand_slow_connections_delay_no_announce() {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {
         current: limit.maximum,
-        ..limit.clone()
+        ..limit
     };
     setrlimit(Resource::Nofile, raised).expect("up to the hard limit is allowed");
     let dir = tempfile::tempdir().expect("a temporary folder");
