@@ -85,15 +85,17 @@ impl Browser {
 
     /// Opens a page and waits until it is there.
     pub(crate) fn open(&mut self, url: &str) {
+        let is_load = |event: &Value| event["method"] == "Page.loadEventFired";
+        // Of the page before.
+        self.events.retain(|event| !is_load(event));
         self.call("Page.navigate", json!({ "url": url }));
         let mut kept = VecDeque::new();
         loop {
             let event = self.events.pop_front().unwrap_or_else(|| self.read());
-            let is_there = event["method"] == "Page.loadEventFired";
-            kept.push_back(event);
-            if is_there {
+            if is_load(&event) {
                 break;
             }
+            kept.push_back(event);
         }
         kept.append(&mut self.events);
         self.events = kept;
