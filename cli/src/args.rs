@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Makes a .torrent of a file or a folder
     Create(Create),
     /// Runs a tracker: tells clients of each other
-    Tracker(Tracker),
+    Tracker(Box<Tracker>),
     /// Downloads what a .torrent or a magnet link names, then seeds it until Ctrl+C
     #[structopt(visible_alias = "get")]
     Client(Client),

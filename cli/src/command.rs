@@ -22,7 +22,7 @@ use crate::error::Error;
 pub(crate) fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Create(args) => create::run(args),
-        Command::Tracker(args) => tracker::run(args),
+        Command::Tracker(args) => tracker::run(*args),
         Command::Client(args) => client::run(args),
         Command::Show(args) => show::run(&args),
         Command::Verify(args) => verify::run(args),

@@ -19,7 +19,6 @@ pub(crate) enum BodyError {
 }
 
 /// What a new key shall be. Absent is without bound.
-#[allow(dead_code, reason = "keys come with the policy")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct KeyWish {
     /// Torrents at the same time.

@@ -124,6 +124,19 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    fn check(&self, passed: &PassedSockets) -> Result<(), ServerError> {
+        let (interval, min) = (self.interval, limits::SERVER_INTERVAL_MIN);
+        if interval < min {
+            return Err(ServerError::Interval { interval, min });
+        }
+        if self.listen.is_empty() && passed.is_empty() {
+            return Err(ServerError::NoAddress);
+        }
+        Ok(())
+    }
+}
+
 /// One for each core that we may use.
 fn udp_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -275,19 +288,9 @@ impl Server {
         config: ServerConfig,
         passed: PassedSockets,
     ) -> Result<Self, ServerError> {
-        let min = limits::SERVER_INTERVAL_MIN;
-        if config.interval < min {
-            let interval = config.interval;
-            return Err(ServerError::Interval { interval, min });
-        }
-        if config.listen.is_empty() && passed.is_empty() {
-            return Err(ServerError::NoAddress);
-        }
+        config.check(&passed)?;
         let paths = Paths::new(&config.announce_paths)?;
-        let (mut listeners, mut udp) = listen::adopt(passed, config.udp_workers)?;
-        let (more, more_udp) = listen::all(&config.listen, config.udp_workers)?;
-        listeners.extend(more);
-        udp.extend(more_udp);
+        let (listeners, udp) = listen::with(passed, &config.listen, config.udp_workers)?;
         let admin = config.front.admin.as_ref().map(Admin::open).transpose()?;
         let now = Instant::now();
         let key = random()?;
@@ -453,9 +456,14 @@ impl ServerHandle {
         &self.shared.policy
     }
 
-    /// Reads all lists again, now.
+    /// Reads all lists again, now, and the certificate; what is of no use is told, and what was
+    /// in force stays.
     pub fn reload(&self) {
         self.shared.watch.reload();
+        if let Err(error) = self.reload_tls() {
+            let what = "the certificate was not read again";
+            self.shared.front.warnings.tell(what, &error);
+        }
     }
 
     /// What becomes of the lists, and of the interval under load; as [`ServerHandle::events`].

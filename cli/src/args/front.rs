@@ -36,7 +36,8 @@ pub(crate) struct FrontOptions {
     // What was before --trusted-proxy.
     #[structopt(long, hidden = true)]
     pub(crate) trust_forwarded_for: bool,
-    /// What strangers see at /: all (the default), sums (and no torrents) or health (that it runs)
+    /// What strangers see at /: all (the default), sums (and no torrents; the default with
+    /// --private) or health (that it runs)
     #[structopt(
         long,
         value_name = "WHAT",

@@ -19,7 +19,8 @@ use futures_lite::future::or;
 use shoal_metainfo::{InfoHash, Torrent};
 use shoal_tracker::client::Client;
 use shoal_tracker::server::{
-    FrontConfig, News, PassedSockets, Server, ServerConfig, ServerError, ServerEvent,
+    FrontConfig, News, Pages, PassedSockets, Server, ServerConfig, ServerError, ServerEvent,
+    ServerHandle,
 };
 use shoal_tracker::store::StoreConfig;
 
@@ -88,6 +89,10 @@ impl Config {
         let (mut front, more) = args.front.config()?;
         warnings.extend(more);
         front.names.clone_from(&torrents);
+        // Which torrents there are is for those with a passkey.
+        if args.policy.private && args.front.pages.is_none() {
+            front.pages = Pages::Sums;
+        }
         Ok(Self {
             listen,
             paths,
@@ -181,7 +186,6 @@ async fn serve(
     let addresses = server.local_addrs();
     let admin = server.admin();
     let server = server.spawn();
-    let (events, news) = (server.events(), server.news());
     let mut view = View::new(mode, config.torrents, config.any);
     let paths = if is_private {
         vec![PRIVATE_PATH.to_owned()]
@@ -196,8 +200,26 @@ async fn serve(
     for warning in &config.warnings {
         view.warn(warning).map_err(Error::Output)?;
     }
+    watch(&server, &mut view, config.status_every, interrupt, hangups).await?;
+    server.stop().await;
+    let news = server.news();
+    while let Ok(news) = news.try_recv() {
+        view.news(&news).map_err(Error::Output)?;
+    }
+    view.stopped().map_err(Error::Output)
+}
+
+/// Tells what happens until it is to end.
+async fn watch(
+    server: &ServerHandle,
+    view: &mut View,
+    status_every: Option<Duration>,
+    interrupt: &Interrupt,
+    hangups: &Receiver<()>,
+) -> Result<(), Error> {
+    let (events, news) = (server.events(), server.news());
     let begun = Instant::now();
-    let mut next_status = config.status_every.map(|every| begun + every);
+    let mut next_status = status_every.map(|every| begun + every);
     let mut last_news = None::<Instant>;
     loop {
         let news_due = view
@@ -205,8 +227,7 @@ async fn serve(
             .then(|| last_news.map_or(begun, |last| last + NEWS_EVERY));
         let due = [next_status, news_due].into_iter().flatten().min();
         match next(due, interrupt, heard(&events, &news, hangups)).await {
-            Next::Interrupted => break,
-            Next::Event(None) => break,
+            Next::Interrupted | Next::Event(None) => return Ok(()),
             Next::Event(Some(event)) => view.event(&event).map_err(Error::Output)?,
             Next::News(news) => view.news(&news).map_err(Error::Output)?,
             Next::Hangup => server.reload(),
@@ -214,7 +235,7 @@ async fn serve(
                 let now = Instant::now();
                 let all = next_status.is_some_and(|next| now >= next);
                 if all {
-                    next_status = config.status_every.map(|every| now + every);
+                    next_status = status_every.map(|every| now + every);
                 }
                 last_news = Some(now);
                 view.status(&server.snapshot(), all)
@@ -222,11 +243,6 @@ async fn serve(
             }
         }
     }
-    server.stop().await;
-    while let Ok(news) = news.try_recv() {
-        view.news(&news).map_err(Error::Output)?;
-    }
-    view.stopped().map_err(Error::Output)
 }
 
 /// What comes next.
@@ -296,7 +312,7 @@ mod tests {
         let Command::Tracker(args) = args.command else {
             panic!("no tracker");
         };
-        let config = Config::new(args, false).unwrap();
+        let config = Config::new(*args, false).unwrap();
         assert_eq!(config.listen, ["0.0.0.0:6969".parse().unwrap()]);
         assert!(config.torrents.is_empty() && config.any);
         assert_eq!(config.status_every, Some(Duration::from_secs(30)));

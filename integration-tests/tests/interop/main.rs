@@ -5,8 +5,8 @@
 //! miniupnpd, nft, redis-server, node and libtorrent for Python; a missing one fails the test.
 //! `just interop` runs it; `cargo test --workspace` does not.
 
-mod browser;
 mod alike;
+mod browser;
 mod clients;
 mod compare;
 mod dht;
@@ -16,13 +16,13 @@ mod faults_room;
 mod magnets;
 mod near;
 mod net;
-mod pages;
 mod node;
+mod pages;
 mod pex;
 mod relay;
+mod selected;
 mod slow;
 mod store;
-mod selected;
 mod trackers;
 mod web;
 

@@ -294,7 +294,7 @@ mod tests {
         }
 
         fn say(
-            &mut self,
+            &self,
             peer: u8,
             event: Option<AnnounceEvent>,
             told: [u64; 3],
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_is_new_since_the_last_announce_is_counted() {
-        let mut world = World::new(KeyLimits::default());
+        let world = World::new(KeyLimits::default());
         world.say(1, Some(Started), [0, 0, 1_000]).unwrap();
         world.say(1, None, [10, 400, 600]).unwrap();
         world.say(1, None, [30, 1_000, 0]).unwrap();
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn counting_begins_where_a_peer_is_first_heard_of() {
-        let mut world = World::new(KeyLimits::default());
+        let world = World::new(KeyLimits::default());
         world.say(1, None, [1 << 40, 1 << 40, 7]).unwrap();
         assert_eq!(world.totals(), [0, 0, 0, 1]);
         world.say(1, None, [(1 << 40) + 5, 1 << 40, 7]).unwrap();
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn numbers_that_go_back_or_beyond_any_line_are_not_counted() {
-        let mut world = World::new(KeyLimits::default());
+        let world = World::new(KeyLimits::default());
         world.say(1, None, [500, 500, 500]).unwrap();
         // It was started again: less than before, more is left.
         world.say(1, None, [3, 4, 900]).unwrap();
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn announce_that_is_refused_in_the_end_leaves_nothing() {
-        let mut world = World::new(KeyLimits::default());
+        let world = World::new(KeyLimits::default());
         world.say(1, None, [0, 0, 1]).unwrap();
         let request = announce(1, None, [0, 0, 1]);
         world.0.forget(&(request.info_hash, request.peer_id));
@@ -406,7 +406,7 @@ mod tests {
         fn totals_never_go_down_and_never_beyond_a_line(
             steps in prop::collection::vec((0u8..3, any::<[u64; 3]>(), 0u8..3), 0..50),
         ) {
-            let mut world = World::new(KeyLimits::default());
+            let world = World::new(KeyLimits::default());
             let mut before = world.totals();
             for (peer, told, event) in steps {
                 let event = [None, Some(Started), Some(Stopped)][usize::from(event)];

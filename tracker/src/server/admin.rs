@@ -10,6 +10,7 @@
 //! ```
 
 mod api;
+mod rules;
 mod token;
 
 use std::io;

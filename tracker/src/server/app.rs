@@ -108,8 +108,9 @@ fn answer(request: &Asking, place: Place) -> Vec<u8> {
     let key = shared.place(request.url().path()).and_then(|(_, key)| key);
     let answered = match place {
         Place::Scrape if shared.front.is_full_scrape(&asked.query) => {
-            body.extend_from_slice(&shared.front.scraped(&shared.registry));
-            Ok(())
+            let may = shared.policy.may_scrape(Instant::now(), key);
+            may.map_err(|refusal| refusal.to_string())
+                .map(|()| body.extend_from_slice(&shared.front.scraped(&shared.registry)))
         }
         Place::Announce => shared
             .ip(asked.peer, asked.forwarded.as_deref())

@@ -32,8 +32,21 @@ pub(super) fn all(
     Ok((listeners, workers))
 }
 
+/// On sockets that were passed, and on each address, with so many workers for UDP on each.
+pub(super) fn with(
+    passed: PassedSockets,
+    addresses: &[SocketAddr],
+    udp_workers: usize,
+) -> Result<(Vec<TcpListener>, Vec<udp::Worker>), ServerError> {
+    let (mut listeners, mut udp) = adopt(passed, udp_workers)?;
+    let (more, more_udp) = all(addresses, udp_workers)?;
+    listeners.extend(more);
+    udp.extend(more_udp);
+    Ok((listeners, udp))
+}
+
 /// Takes sockets that were passed to us, with so many workers for UDP on each of that kind.
-pub(super) fn adopt(
+fn adopt(
     sockets: PassedSockets,
     udp_workers: usize,
 ) -> Result<(Vec<TcpListener>, Vec<udp::Worker>), ServerError> {

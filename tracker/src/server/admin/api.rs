@@ -11,7 +11,7 @@ use tide::http::{Method, Response};
 
 use super::super::app::Asked;
 use super::super::{Shared, pages};
-use super::{failed, json, not_allowed};
+use super::{failed, json, not_allowed, rules};
 use crate::announce::ScrapeEntry;
 use crate::{admin, limits};
 
@@ -39,11 +39,12 @@ pub(super) fn answer(
             Some(hash) => torrent(shared, hash),
         },
         (["torrents", _], _) => not_allowed("GET, DELETE"),
+        (["lists", ..] | ["keys", ..], _) => rules::answer(shared, method, &parts, body),
         _ => nothing(),
     }
 }
 
-fn nothing() -> tide::Response {
+pub(super) fn nothing() -> tide::Response {
     failed(StatusCode::NotFound, "nothing is here; see docs/tracker.md")
 }
 

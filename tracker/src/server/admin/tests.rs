@@ -185,3 +185,38 @@ fn only_the_token_opens_and_only_by_address() {
     let public = page(door.public, &bearer);
     assert!(public.contains("Transmission") && !public.contains("10.66.77.88"));
 }
+
+#[test]
+fn operator_changes_lists_and_keys() {
+    let door = Door::open();
+    let one = InfoHash([1; 20]).to_string();
+    let body = format!("{{\"info_hashes\":[\"{one}\"]}}");
+    let (status, answer) = door.ask("POST /api/lists/deny", &body);
+    assert_eq!((status, &answer["changed"]), (200, &1.into()));
+    // Who is denied is gone.
+    assert_eq!(door.ask(&format!("GET /api/torrents/{one}"), "").0, 404);
+    assert_eq!(door.ask("GET /api/lists", "").1["denied"][0], one.as_str());
+    assert_eq!(door.ask("POST /api/lists/clear", &body).1["changed"], 1);
+    assert_eq!(door.ask("GET /api/lists", "").1["denied_total"], 0);
+    let (status, made) = door.ask("POST /api/keys", "{\"peers_max\":3}");
+    assert_eq!(status, 201);
+    let key = made["key"].as_str().unwrap();
+    let path = format!("/api/keys/{key}");
+    let (_, shown) = door.ask(&format!("GET {path}"), "");
+    assert_eq!(
+        (&shown["peers_max"], &shown["expires"]),
+        (&3.into(), &Value::Null)
+    );
+    assert_eq!(door.ask("GET /api/keys", "").1["total"], 1);
+    assert_eq!(door.ask(&format!("DELETE {path}"), "").0, 204);
+    assert_eq!(door.ask(&format!("DELETE {path}"), "").0, 404);
+    for (line, body, expect) in [
+        ("POST /api/keys", "{\"peers\":3}", 400),
+        ("GET /api/keys/xyz", "", 400),
+        ("PUT /api/keys", "", 405),
+        ("GET /api/lists/deny", "", 405),
+        ("GET /api/lists/other", "", 404),
+    ] {
+        assert_eq!(door.ask(line, body).0, expect, "{line}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Keys and lists by the admin API. Schema: docs/tracker.md.
+//!
+//! Reads what is asked; what it means, [`Policy`] knows.
+//!
+//! [`Policy`]: crate::policy::Policy
+
+use std::time::Instant;
+
+use serde_json::{Value, json as object};
+use shoal_metainfo::InfoHash;
+use tide::StatusCode;
+use tide::http::{Method, Response};
+
+use super::super::Shared;
+use super::api::nothing;
+use super::{failed, json, not_allowed};
+use crate::policy::{KeyLimits, KeyStatus, Passkey, Policy};
+use crate::{admin, limits};
+
+/// Answers a request below `/api/lists` or `/api/keys`.
+pub(super) fn answer(
+    shared: &Shared,
+    method: Method,
+    parts: &[&str],
+    body: &[u8],
+) -> tide::Response {
+    let policy = &shared.policy;
+    match (parts, method) {
+        (["lists"], Method::Get) => lists(policy),
+        (["lists"], _) => not_allowed("GET"),
+        (["lists", "allow"], Method::Post) => change(policy, body, Policy::allow),
+        (["lists", "deny"], Method::Post) => change(policy, body, Policy::deny),
+        (["lists", "clear"], Method::Post) => change(policy, body, Policy::undeny),
+        (["lists", "allow" | "deny" | "clear"], _) => not_allowed("POST"),
+        (["keys"], Method::Get) => keys(policy),
+        (["keys"], Method::Post) => add(policy, body),
+        (["keys"], _) => not_allowed("GET, POST"),
+        (["keys", key], Method::Get | Method::Delete) => match Passkey::from_hex(key.as_bytes()) {
+            None => failed(StatusCode::BadRequest, "a passkey has 32 hex digits"),
+            Some(key) if method == Method::Delete => match policy.remove_key(&key) {
+                true => Response::new(StatusCode::NoContent).into(),
+                false => unknown(),
+            },
+            Some(key) => match policy.key(Instant::now(), &key) {
+                Some(status) => json(StatusCode::Ok, &shown(&status)),
+                None => unknown(),
+            },
+        },
+        (["keys", _], _) => not_allowed("GET, DELETE"),
+        _ => nothing(),
+    }
+}
+
+fn lists(policy: &Policy) -> tide::Response {
+    let lists = policy.lists();
+    let hex = |hashes: &[InfoHash]| {
+        let first = hashes.iter().take(limits::LARGEST_MAX);
+        first.map(InfoHash::to_string).collect::<Vec<_>>()
+    };
+    let answer = object!({
+        "allowed": lists.allowed().map(hex),
+        "allowed_total": lists.allowed().map(<[_]>::len),
+        "denied": hex(lists.denied()),
+        "denied_total": lists.denied().len(),
+    });
+    json(StatusCode::Ok, &answer)
+}
+
+fn change(policy: &Policy, body: &[u8], deed: fn(&Policy, InfoHash) -> bool) -> tide::Response {
+    match admin::info_hashes(body) {
+        Ok(hashes) => {
+            let changed = hashes.iter().filter(|hash| deed(policy, **hash)).count();
+            json(StatusCode::Ok, &object!({ "changed": changed }))
+        }
+        Err(error) => failed(StatusCode::BadRequest, &error.to_string()),
+    }
+}
+
+fn unknown() -> tide::Response {
+    failed(StatusCode::NotFound, "this tracker does not know that key")
+}
+
+fn shown(status: &KeyStatus) -> Value {
+    let (limits, totals) = (status.record.limits, status.record.totals);
+    object!({
+        "key": status.key.to_string(),
+        "torrents_max": limits.torrents_max,
+        "peers_max": limits.peers_max,
+        "expires": limits.expires,
+        "uploaded": totals.uploaded,
+        "downloaded": totals.downloaded,
+        "announces": totals.announces,
+        "torrents": status.torrents,
+        "peers": status.peers,
+    })
+}
+
+fn keys(policy: &Policy) -> tide::Response {
+    let all = policy.keys(Instant::now());
+    let first: Vec<_> = all.iter().take(limits::LARGEST_MAX).map(shown).collect();
+    json(
+        StatusCode::Ok,
+        &object!({ "total": all.len(), "keys": first }),
+    )
+}
+
+fn add(policy: &Policy, body: &[u8]) -> tide::Response {
+    let wish = match admin::key(body) {
+        Ok(wish) => wish,
+        Err(error) => return failed(StatusCode::BadRequest, &error.to_string()),
+    };
+    let mut bytes = [0; 16];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        return failed(StatusCode::ServiceUnavailable, &error.to_string());
+    }
+    let key = Passkey::from_random(bytes);
+    let limits = KeyLimits {
+        torrents_max: wish.torrents_max,
+        peers_max: wish.peers_max,
+        expires: wish.expires,
+    };
+    match policy.add_key(key, limits) {
+        Ok(()) => json(StatusCode::Created, &object!({ "key": key.to_string() })),
+        Err(error) => failed(StatusCode::Conflict, &error.to_string()),
+    }
+}
