@@ -18,7 +18,7 @@ use structopt::clap::{AppSettings, ErrorKind, Shell};
 
 pub(crate) use self::dht::{Dht, DhtOptions, DhtTask};
 use self::front::FrontOptions;
-pub(crate) use self::policy::{KeysTask, Policy, TrackerTask};
+pub(crate) use self::policy::{Keys, KeysTask, Policy};
 pub(crate) use self::store::StoreOptions;
 use crate::render::text::shortened;
 use crate::units::{Rate, Size, count, port, seconds};
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Create(Create),
     /// Runs a tracker: tells clients of each other
     Tracker(Box<Tracker>),
+    /// Makes, lists or removes passkeys of a private tracker that does not run
+    Keys(Keys),
     /// Downloads what a .torrent or a magnet link names, then seeds it until Ctrl+C
     #[structopt(visible_alias = "get")]
     Client(Client),
@@ -92,7 +94,7 @@ impl Command {
             Self::Show(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Dht(args) => args.json,
-            Self::Magnet(_) | Self::Completions(_) | Self::Demo(_) => false,
+            Self::Keys(_) | Self::Magnet(_) | Self::Completions(_) | Self::Demo(_) => false,
         }
     }
 
@@ -106,7 +108,7 @@ impl Command {
             Self::Dht(args) => args.verbose,
             Self::Demo(args) => args.verbose,
             Self::Show(args) => args.verbose,
-            Self::Magnet(_) | Self::Completions(_) => 0,
+            Self::Keys(_) | Self::Magnet(_) | Self::Completions(_) => 0,
         }
     }
 }
@@ -177,7 +179,7 @@ EXAMPLES:
     shoal tracker                           serves any torrent on 0.0.0.0:6969
     shoal tracker --listen 127.0.0.1:0      on a free port, which it prints
     shoal tracker --folder /srv/torrents    serves what is in this folder, as it comes and goes
-    shoal tracker --private                 for those with a passkey of `shoal tracker keys add`
+    shoal tracker --private                 for those with a passkey of `shoal keys add`
 
 It is announced at /announce, and at each path that an announce URL of the torrents has; and
 over UDP at the same port number. A page at / shows what goes on. See docs/tracker.md.
@@ -200,9 +202,6 @@ pub(crate) struct Tracker {
     pub(crate) no_udp: bool,
     #[structopt(flatten)]
     pub(crate) policy: Policy,
-    /// What else to do than to run
-    #[structopt(subcommand)]
-    pub(crate) task: Option<TrackerTask>,
     /// Seconds that clients are told to wait between announces
     #[structopt(
         long,
@@ -466,9 +465,10 @@ impl Args {
 }
 
 /// All commands, with the alias, and what clap adds.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "create",
     "tracker",
+    "keys",
     "client",
     "get",
     "show",
@@ -574,9 +574,9 @@ mod tests {
             "tracker --folder a --folder b --allow c --deny d --deny-clients e --private \
              --capacity 100 --torrents-max 1 --peers-max 2 --state-dir f --keep-swarms",
             "tracker --no-state",
-            "tracker keys add --torrents-max 1 --peers-max 2 --days 3 --state-dir d",
-            "tracker keys list",
-            "tracker keys remove 00112233445566778899aabbccddeeff",
+            "keys add --torrents-max 1 --peers-max 2 --days 3 --state-dir d",
+            "keys list",
+            "keys remove 00112233445566778899aabbccddeeff",
             "client t",
             "client t 0 --dir d --exit-when-complete --peer 1.2.3.4:5 --peer [::1]:6 --no-tracker \
              --no-pex --max-upload 5MiB/s --max-download 1MB --json --json-pieces -v",

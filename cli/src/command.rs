@@ -23,6 +23,7 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Create(args) => create::run(args),
         Command::Tracker(args) => tracker::run(*args),
+        Command::Keys(args) => tracker::keys::run(args.task),
         Command::Client(args) => client::run(args),
         Command::Show(args) => show::run(&args),
         Command::Verify(args) => verify::run(args),

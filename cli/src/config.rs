@@ -119,10 +119,10 @@ pub(crate) enum UsageError {
     #[error("{0} is no info hash: write its 40 hex digits")]
     InfoHash(String),
     /// No passkey.
-    #[error("{0} is no passkey: it has 32 hex digits, as `shoal tracker keys list` prints them")]
+    #[error("{0} is no passkey: it has 32 hex digits, as `shoal keys list` prints them")]
     Passkey(String),
     /// A passkey that nobody made.
-    #[error("there is no such passkey; `shoal tracker keys list` prints all")]
+    #[error("there is no such passkey; `shoal keys list` prints all")]
     NoSuchKey,
     /// Neither a name nor a key.
     #[error("{0} is neither a name of 40 hex digits nor a public key of 64")]

@@ -45,7 +45,7 @@ pub(crate) struct Policy {
         parse(from_os_str)
     )]
     pub(crate) deny_clients: Vec<PathBuf>,
-    /// Lets in only who has a passkey: announces are at /PASSKEY/announce; see `tracker keys`
+    /// Lets in only who has a passkey: announces are at /PASSKEY/announce; see `shoal keys`
     #[structopt(long)]
     pub(crate) private: bool,
     /// Announces a second that are no burden: beyond it, clients are told to come less often
@@ -69,14 +69,7 @@ pub(crate) struct Policy {
     pub(crate) keep_swarms: bool,
 }
 
-/// What else `shoal tracker` does than to run.
-#[derive(Debug, StructOpt)]
-pub(crate) enum TrackerTask {
-    /// Makes, lists or removes passkeys of a private tracker that does not run
-    Keys(Keys),
-}
-
-/// `shoal tracker keys`.
+/// `shoal keys`.
 #[derive(Debug, StructOpt)]
 pub(crate) struct Keys {
     /// What to do

@@ -3,7 +3,7 @@
 //! Decides where to listen, which torrents to serve and at which paths; the server does the rest,
 //! and `view` shows its table.
 
-mod keys;
+pub(crate) mod keys;
 mod policy;
 mod store;
 mod view;
@@ -143,10 +143,7 @@ fn warnings_of(torrent: &Torrent, path: &Path, udp: bool) -> Vec<String> {
 ///
 /// # Errors
 /// [`Error`] when it cannot begin.
-pub(crate) fn run(mut args: args::Tracker) -> Result<(), Error> {
-    if let Some(args::TrackerTask::Keys(keys)) = args.task.take() {
-        return keys::run(keys.task);
-    }
+pub(crate) fn run(args: args::Tracker) -> Result<(), Error> {
     let passed = PassedSockets::take().map_err(ServerError::from)?;
     let mode = Mode::pick(args.json);
     let config = Config::new(args, !passed.is_empty())?;

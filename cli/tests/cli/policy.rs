@@ -35,7 +35,7 @@ fn message(event: &Value) -> &str {
 fn clients_with_a_passkey_find_each_other_over_http_and_udp_and_are_counted() {
     let folder = Folder::new();
     let state = ["--state-dir", "state"];
-    let add = ["tracker", "keys", "add", "--days", "9", "--peers-max", "4"];
+    let add = ["keys", "add", "--days", "9", "--peers-max", "4"];
     let key = folder.done(add.iter().chain(&state)).trim().to_owned();
     assert_eq!(key.len(), 32, "{key}");
     let at = format!("127.0.0.1:{}", free_port());
@@ -75,7 +75,7 @@ fn clients_with_a_passkey_find_each_other_over_http_and_udp_and_are_counted() {
         assert!(message(&warning).contains("refuses"), "{warning}");
         lost.signal(Signal::KILL);
     }
-    let list = ["tracker", "keys", "list"];
+    let list = ["keys", "list"];
     let used = folder.run(list.iter().chain(&state));
     used.failed(1, &["another tracker has its state in state"]);
     stop(tracker);
@@ -88,7 +88,7 @@ fn clients_with_a_passkey_find_each_other_over_http_and_udp_and_are_counted() {
     ] {
         assert!(listed.contains(words), "{words} is not in {listed}");
     }
-    let remove = ["tracker", "keys", "remove", &key];
+    let remove = ["keys", "remove", &key];
     folder.done(remove.iter().chain(&state));
     folder
         .run(remove.iter().chain(&state))

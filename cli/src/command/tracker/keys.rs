@@ -1,4 +1,4 @@
-//! `shoal tracker keys`: the passkeys of a tracker that does not run.
+//! `shoal keys`: the passkeys of a tracker that does not run.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// [`Error`] when the state cannot be used, or there is no such key.
-pub(super) fn run(task: KeysTask) -> Result<(), Error> {
+pub(crate) fn run(task: KeysTask) -> Result<(), Error> {
     match task {
         KeysTask::Add {
             torrents_max,
