@@ -530,7 +530,7 @@ mod tests {
             let message = no_such_command(word);
             assert!(message.contains(guess), "{message}");
             assert!(
-                message.contains("create, tracker, client, get"),
+                message.contains("create, tracker, keys, client, get"),
                 "{message}"
             );
         }

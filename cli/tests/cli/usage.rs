@@ -39,7 +39,7 @@ fn wrong_usage_ends_with_two_and_says_why() {
     for (line, said) in [
         ("", "USAGE"),
         ("swim", "no command `swim`"),
-        ("swim --json", "create, tracker, client, get, show"),
+        ("swim --json", "create, tracker, keys, client, get, show"),
         ("trakcer a", "did you mean `tracker`?"),
         ("create", "PATH"),
         ("create p", "TRACKER_URL"),
