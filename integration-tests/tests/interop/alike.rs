@@ -256,7 +256,7 @@ fn opentracker_and_ours_mean_the_same() {
         || TcpStream::connect(address).is_ok(),
     );
     let mut ours = Command::new(shoal_binary());
-    ours.arg("tracker").arg(&torrent);
+    ours.args(["tracker", "--no-state"]).arg(&torrent);
     ours.args(["--listen", "127.0.0.1:0", "--json"]);
     let ours = Running::start(&mut ours, &dir.path().join("ours.log"));
     let mut our_address = None;

@@ -17,6 +17,7 @@ fn tracker(dir: &tempfile::TempDir) -> (Running, SocketAddr, SocketAddr) {
     let mut command = Command::new(shoal_binary());
     command.args([
         "tracker",
+        "--no-state",
         "--listen",
         "127.0.0.1:0",
         "--listen",

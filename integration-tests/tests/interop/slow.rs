@@ -42,7 +42,7 @@ fn five_thousand_slow_connections_delay_no_announce() {
     setrlimit(Resource::Nofile, raised).expect("up to the hard limit is allowed");
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new(shoal_binary());
-    command.args(["tracker", "--listen", "127.0.0.1:0", "--json"]);
+    command.args(["tracker", "--no-state", "--listen", "127.0.0.1:0", "--json"]);
     let running = Running::start(&mut command, &dir.path().join("tracker.log"));
     let mut address = None;
     wait(

@@ -138,6 +138,7 @@ impl Tracker {
         command
             .args([
                 "tracker",
+                "--no-state",
                 "--listen",
                 "127.0.0.1:0",
                 "--json",
