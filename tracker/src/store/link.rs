@@ -44,8 +44,8 @@ pub(super) struct Link<'r> {
 /// What was taken out of the table and not told yet.
 #[derive(Debug, Default)]
 struct Pending {
-    /// When; ages are of then.
-    taken: Option<Instant>,
+    /// Ages are of then, within a second.
+    as_of: Option<Instant>,
     peers: BTreeMap<InfoHash, Vec<Heard>>,
     completed: BTreeMap<InfoHash, u32>,
 }
@@ -191,12 +191,51 @@ impl<'r> Link<'r> {
 }
 
 impl Pending {
+    /// Ages are of now; what of a second is not full counts later.
+    fn grow_old(&mut self, now: Instant) {
+        let since = *self.as_of.get_or_insert(now);
+        let waited = now.saturating_duration_since(since).as_secs();
+        self.as_of = Some(since + Duration::from_secs(waited));
+        let waited = u32::try_from(waited).unwrap_or(u32::MAX);
+        for heard in self.peers.values_mut().flatten() {
+            heard.age = heard.age.saturating_add(waited);
+        }
+    }
+
     /// Counts completed downloads; of too many torrents none, but the table has them all.
     fn count(&mut self, info_hash: InfoHash, more: u32) {
         let is_known = self.completed.contains_key(&info_hash);
         if more > 0 && (is_known || self.completed.len() < limits::STORE_PENDING_MAX) {
             let count = self.completed.entry(info_hash).or_default();
             *count = count.saturating_add(more);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Kind;
+    use shoal_metainfo::PeerId;
+
+    #[test]
+    fn what_waits_grows_old_whatever_the_steps() {
+        for step in [1, 300, 999, 1_000, 1_700] {
+            let begun = Instant::now();
+            let mut pending = Pending::default();
+            pending.grow_old(begun);
+            let heard = Heard {
+                address: "10.0.0.1:1".parse().unwrap(),
+                peer_id: PeerId([1; 20]),
+                kind: Kind::Gone,
+                age: 3,
+            };
+            pending.peers.insert(InfoHash([1; 20]), vec![heard]);
+            for at in (0..=17_000).step_by(step) {
+                pending.grow_old(begun + Duration::from_millis(at));
+            }
+            pending.grow_old(begun + Duration::from_secs(17));
+            assert_eq!(pending.peers[&InfoHash([1; 20])][0].age, 20, "{step} ms");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is new, and everything again: to the store.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::Cmd;
 use shoal_metainfo::InfoHash;
@@ -33,7 +33,7 @@ type Left = Vec<About>;
 impl Link<'_> {
     /// Takes what is new out of the table.
     pub(super) fn take(&mut self, now: Instant) {
-        self.pending.taken = Some(now);
+        self.pending.grow_old(now);
         for outgoing in self.table.outgoing(now) {
             self.dropped += outgoing.dropped;
             for (info_hash, mut peers) in outgoing.peers {
@@ -52,13 +52,9 @@ impl Link<'_> {
 
     /// Tells what is in hand; what a server that is away should have got stays in hand.
     pub(super) fn tell(&mut self) {
+        self.pending.grow_old(Instant::now());
         let peers = std::mem::take(&mut self.pending.peers);
         let mut completed = std::mem::take(&mut self.pending.completed);
-        let waited = self
-            .pending
-            .taken
-            .map_or(Duration::ZERO, |taken| taken.elapsed());
-        let waited = u32::try_from(waited.as_secs()).unwrap_or(u32::MAX);
         let mut batches = BTreeMap::<usize, Batch>::new();
         let mut left = Left::new();
         let counted: Vec<_> = completed
@@ -67,9 +63,6 @@ impl Link<'_> {
             .map(|hash| (*hash, Vec::new()))
             .collect();
         for (info_hash, mut peers) in peers.into_iter().chain(counted) {
-            peers
-                .iter_mut()
-                .for_each(|heard| heard.age = heard.age.saturating_add(waited));
             let mut more = completed.remove(&info_hash).unwrap_or(0);
             loop {
                 let rest = peers.split_off(peers.len().min(limits::STORE_WRITE_PEERS));
@@ -92,7 +85,6 @@ impl Link<'_> {
         for (place, batch) in batches {
             self.send(place, batch, &mut left);
         }
-        self.pending.taken = Some(Instant::now());
         let mut room = limits::STORE_PENDING_MAX;
         for About {
             info_hash,
