@@ -26,7 +26,11 @@ pub(crate) fn named(word: &Path) -> Result<Named, Error> {
     let text = word.to_string_lossy();
     let scheme = text.trim_start().get(..7).unwrap_or_default();
     if scheme.eq_ignore_ascii_case("magnet:") && !word.exists() {
-        return Ok(Named::Link(Box::new(text.parse()?)));
+        let magnet = text.parse()?;
+        for part in Magnet::senseless(&text) {
+            tracing::warn!("{part} in the link makes no sense and is left out");
+        }
+        return Ok(Named::Link(Box::new(magnet)));
     }
     Ok(Named::File(Arc::new(torrent_file::read(word)?)))
 }

@@ -164,6 +164,32 @@ impl fmt::Display for Magnet {
     }
 }
 
+impl Magnet {
+    /// The parts of a link that say nothing, though their key is known: `so=8-6`, `x.pe=a`. As
+    /// written, shortened, and at most ten.
+    #[must_use]
+    pub fn senseless(link: &str) -> Vec<String> {
+        let query = link.split_once('?').map_or("", |(_, query)| query);
+        let pairs = query
+            .split('&')
+            .map(|pair| pair.strip_prefix("amp;").unwrap_or(pair));
+        let is_senseless = |pair: &&str| {
+            let Some((key, value)) = pair.split_once('=') else {
+                return false;
+            };
+            let bytes: Vec<u8> = percent_decode_str(value).collect();
+            match plain_key(key).to_ascii_lowercase().as_str() {
+                "so" => str::from_utf8(&bytes).ok().and_then(read_ranges).is_none(),
+                "x.pe" => !is_peer(&bytes),
+                "tr" | "ws" => Urls::new(1).keep(&bytes).is_none(),
+                _ => false,
+            }
+        };
+        let senseless = pairs.filter(is_senseless).take(10);
+        senseless.map(|pair| quote(pair.as_bytes())).collect()
+    }
+}
+
 impl FromStr for Magnet {
     type Err = MagnetError;
 
@@ -487,6 +513,34 @@ mod tests {
         ] {
             check(&format!("magnet:?xt=urn:btih:{HEX}&{hint}"), Ok(bare()));
         }
+    }
+
+    #[test]
+    fn what_is_left_out_can_be_told() {
+        let check = |pair: &str, expect: bool| {
+            let link = format!("magnet:?xt=urn:btih:{HEX}&dn=x&{pair}&tr=http://a/");
+            let told = Magnet::senseless(&link);
+            assert_eq!(told.len(), usize::from(expect), "{pair}: {told:?}");
+        };
+        for pair in [
+            "so=8-6", "so=a", "so=1,a", "so=1-", "so=", "x.pe=a", "tr=%ff", "ws=%1b",
+        ] {
+            check(pair, true);
+        }
+        for pair in [
+            "so=0,2,6-8",
+            "x.pe=[::1]:6",
+            "dn",
+            "=",
+            "unknown=8-6",
+            "ws.1=http://b/",
+        ] {
+            check(pair, false);
+        }
+        assert_eq!(
+            Magnet::senseless(&format!("?{}", "so=a&".repeat(99))).len(),
+            10
+        );
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn look_up_all(
     found: &dyn Fn(Vec<SocketAddr>) -> bool,
     stop: &Receiver<()>,
 ) {
+    let mut is_told = false;
     loop {
         let mut wanted = true;
         hosts.retain(|(host, port)| match lookup(host, *port) {
@@ -43,14 +44,19 @@ fn look_up_all(
                 wanted &= found(addresses);
                 false
             }
-            Err(error) => {
+            Err(error) if is_told => {
                 tracing::info!("no address of {host}, a node of the DHT: {error}");
+                true
+            }
+            Err(error) => {
+                tracing::warn!("no address of {host}, a node of the DHT: {error}; tried again");
                 true
             }
         });
         if hosts.is_empty() || !wanted {
             return;
         }
+        is_told = true;
         match stop.recv_timeout(DHT_NAMES_AGAIN) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,

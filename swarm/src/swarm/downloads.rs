@@ -106,7 +106,9 @@ impl Swarm {
             return;
         }
         let suggested = &peer.suggested_by_it;
-        if peer.holdings.is_seed() && peer.deals(now) && picker.needs_seeds() {
+        // It does not know which pieces are chosen: who wants some only does not wait for its word.
+        let takes_all = picker.wanted().is_none();
+        if takes_all && peer.holdings.is_seed() && peer.deals(now) && picker.needs_seeds() {
             picker.pick_dealt(key, suggested, count, picked);
             return;
         }

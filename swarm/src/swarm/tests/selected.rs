@@ -123,6 +123,22 @@ fn partial_seed_tells_newcomers_what_it_has_and_that_it_wants_nothing() {
 }
 
 #[test]
+fn seed_that_suggests_what_is_unwanted_is_asked_for_the_rest_at_once() {
+    let mut stage = stage(Bitfield::none(4));
+    stage.connect(KEY, 11, Extensions::OURS);
+    let outputs = stage.say([
+        Message::HaveAll,
+        Message::Suggest { index: 0 },
+        Message::Suggest { index: 2 },
+        Message::Suggest { index: 3 },
+        Message::Unchoke,
+    ]);
+    let asked = requests(&outputs, KEY);
+    let pieces: std::collections::BTreeSet<_> = asked.iter().map(|block| block.piece()).collect();
+    assert_eq!(pieces, [piece(1), piece(2)].into());
+}
+
+#[test]
 fn unwanted_piece_that_is_here_is_served_and_lost_without_regret() {
     let mut stage = stage(only([0, 1, 2]));
     stage.connect(KEY, 11, Extensions::OURS);
