@@ -370,13 +370,24 @@ impl Policy {
     }
 
     fn change(&self, info_hash: InfoHash, to: Option<bool>) -> bool {
+        self.change_all(&[info_hash], to) > 0
+    }
+
+    /// Allows, denies or takes back many at once, which costs hardly more than one: how many of
+    /// them that changed.
+    pub fn change_all(&self, info_hashes: &[InfoHash], to: Option<bool>) -> usize {
         let mut sources = lock(&self.sources);
-        if !sources.put(info_hash, to) {
-            return false;
+        let mut changed = 0;
+        for &info_hash in info_hashes {
+            if sources.put(info_hash, to) {
+                sources.changed.insert(info_hash, to);
+                changed += 1;
+            }
         }
-        sources.changed.insert(info_hash, to);
-        self.registry.set_lists(sources.lists());
-        true
+        if changed > 0 {
+            self.registry.set_lists(sources.lists());
+        }
+        changed
     }
 
     fn insert(&self, account: Account) -> Result<(), KeyError> {

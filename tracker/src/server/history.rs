@@ -65,7 +65,10 @@ impl History {
         let last: Vec<_> = self.samples.iter().rev().take(count).collect();
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let parts = last.len().max(1) as f64;
-        last.iter().map(|sample| sample.announces).sum::<f64>() / parts
+        last.iter()
+            .map(|sample| sample.announces)
+            .fold(0.0, |sum, one| sum + one)
+            / parts
     }
 
     /// The time that so many samples cover.

@@ -28,9 +28,9 @@ pub(super) fn answer(
     match (parts, method) {
         (["lists"], Method::Get) => lists(policy),
         (["lists"], _) => not_allowed("GET"),
-        (["lists", "allow"], Method::Post) => change(policy, body, Policy::allow),
-        (["lists", "deny"], Method::Post) => change(policy, body, Policy::deny),
-        (["lists", "clear"], Method::Post) => change(policy, body, Policy::undeny),
+        (["lists", "allow"], Method::Post) => change(policy, body, Some(true)),
+        (["lists", "deny"], Method::Post) => change(policy, body, Some(false)),
+        (["lists", "clear"], Method::Post) => change(policy, body, None),
         (["lists", "allow" | "deny" | "clear"], _) => not_allowed("POST"),
         (["keys"], Method::Get) => keys(policy),
         (["keys"], Method::Post) => add(policy, body),
@@ -66,10 +66,10 @@ fn lists(policy: &Policy) -> tide::Response {
     json(StatusCode::Ok, &answer)
 }
 
-fn change(policy: &Policy, body: &[u8], deed: fn(&Policy, InfoHash) -> bool) -> tide::Response {
+fn change(policy: &Policy, body: &[u8], to: Option<bool>) -> tide::Response {
     match admin::info_hashes(body) {
         Ok(hashes) => {
-            let changed = hashes.iter().filter(|hash| deed(policy, **hash)).count();
+            let changed = policy.change_all(&hashes, to);
             json(StatusCode::Ok, &object!({ "changed": changed }))
         }
         Err(error) => failed(StatusCode::BadRequest, &error.to_string()),
