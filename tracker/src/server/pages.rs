@@ -2,7 +2,7 @@
 //!
 //! Rendered here, from a copy of the table that is a moment old at most: a page never makes an
 //! announce wait. Nothing is loaded from elsewhere, and nothing from outside is written unescaped
-//! ([`html`] has no way to). Knows neither sockets nor who may see addresses: it is told.
+//! ([`mod@html`] has no way to). Knows neither sockets nor who may see addresses: it is told.
 
 mod chart;
 mod html;
