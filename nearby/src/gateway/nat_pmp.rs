@@ -1,7 +1,8 @@
 //! NAT Port Mapping Protocol. RFC 6886.
 //!
 //! Fixed lengths, version 0, big-endian numbers. An answer names the operation and the port it is
-//! for, so that one of another question is never taken for ours.
+//! for, and its lifetime tells what was granted from what was taken back, so that one to another
+//! question is never taken for ours.
 
 use std::net::Ipv4Addr;
 
@@ -125,8 +126,14 @@ impl Request {
             Self::ExternalAddress if datagram.len() >= ADDRESS_LENGTH => {
                 Ok(Response::ExternalAddress(u32_at(datagram, 8).into()))
             }
-            Self::Map { internal_port, .. }
-                if datagram.len() >= MAPPED_LENGTH && u16_at(datagram, 8) == *internal_port =>
+            // What is granted late is no answer to taking it back.
+            Self::Map {
+                internal_port,
+                lifetime_s,
+                ..
+            } if datagram.len() >= MAPPED_LENGTH
+                && u16_at(datagram, 8) == *internal_port
+                && (*lifetime_s > 0 || u32_at(datagram, 12) == 0) =>
             {
                 Ok(Response::Mapped(Granted {
                     external_port: u16_at(datagram, 10),
@@ -210,6 +217,18 @@ mod tests {
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn late_grant_is_no_answer_to_taking_back() {
+        let mut release = MAP;
+        if let Request::Map { lifetime_s, .. } = &mut release {
+            *lifetime_s = 0;
+        }
+        let mut answer = [0, 130, 0, 0, 0, 0, 0, 9, 0x1a, 0xe1, 0, 0, 0, 0, 0, 1];
+        assert_eq!(release.decode(&answer), Err(NatPmpError::Other));
+        answer[15] = 0;
+        assert!(release.decode(&answer).is_ok());
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Request {
                 nonce,
                 transport,
                 internal_port,
+                lifetime_s,
                 ..
             } => {
                 let is_ours = datagram.len() >= MAP_LENGTH
@@ -154,13 +155,18 @@ impl Request {
                 if is_refused {
                     return Err(PcpError::Other);
                 }
+                let granted_s = u32_at(datagram, 4);
+                // What is granted late is no answer to taking it back.
+                if lifetime_s == 0 && granted_s > 0 {
+                    return Err(PcpError::Other);
+                }
                 let mut external_ip = [0; 16];
                 external_ip.copy_from_slice(&datagram[44..60]);
                 let external_ip = IpAddr::from(external_ip).to_canonical();
                 Ok(Response::Mapped(Granted {
                     external_port: u16_at(datagram, 42),
                     external_ip: Some(external_ip).filter(|ip| !ip.is_unspecified()),
-                    lifetime_s: u32_at(datagram, 4),
+                    lifetime_s: granted_s,
                 }))
             }
         }
@@ -261,6 +267,18 @@ mod tests {
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn late_grant_is_no_answer_to_taking_back() {
+        let mut release = REQUEST;
+        if let Request::Map { lifetime_s, .. } = &mut release {
+            *lifetime_s = 0;
+        }
+        let mut bytes = answer(0);
+        assert_eq!(release.decode(&bytes), Err(PcpError::Other));
+        bytes[4..8].fill(0);
+        assert!(release.decode(&bytes).is_ok());
     }
 
     #[test]
