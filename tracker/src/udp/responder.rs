@@ -66,12 +66,7 @@ impl Responder {
         }
         match Request::decode(packet) {
             Ok(Request::Announce { request, options }) => {
-                let told =
-                    self.announce(now, head.transaction, request, options, ip, registry, out);
-                return told.unwrap_or_else(|refusal| {
-                    refuse(head.transaction, &*refusal, out);
-                    None
-                });
+                return self.announce(now, head.transaction, request, options, ip, registry, out);
             }
             Ok(Request::Scrape(_)) if self.policy.is_private() => {
                 refuse(head.transaction, &PolicyRefusal::UdpScrape, out);
@@ -94,18 +89,24 @@ impl Responder {
         ip: IpAddr,
         registry: &Registry,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Change>, Box<dyn std::fmt::Display>> {
+    ) -> Option<Change> {
         if ip.is_ipv6() {
             // Such as fit; who leaves it to us is given as many.
             let max = limits::UDP_PEERS_V6_MAX;
             request.numwant = Some(request.numwant.map_or(max, |wanted| wanted.min(max)));
         }
-        let pass = self.enter(now, &request, options);
-        let pass = pass.map_err(boxed)?;
+        let pass = match self.enter(now, &request, options) {
+            Ok(pass) => pass,
+            Err(refusal) => {
+                refuse(transaction, &refusal, out);
+                return None;
+            }
+        };
         let answer = &mut self.answer;
         if let Err(refusal) = registry.answer(now, &request, ip, Families::Own, answer) {
             pass.give_back();
-            return Err(boxed(refusal));
+            refuse(transaction, &refusal, out);
+            return None;
         }
         let [leechers, seeders] =
             [answer.leechers, answer.seeders].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
@@ -115,7 +116,7 @@ impl Responder {
         // One of them is empty.
         out.extend_from_slice(&answer.peers_v4);
         out.extend_from_slice(&answer.peers_v6);
-        Ok(answer.told(&request, ip))
+        answer.told(&request, ip)
     }
 
     /// Only a private tracker looks at the path, for the passkey in it.
@@ -133,10 +134,6 @@ impl Responder {
         let key = errand(path).filter(|(errand, _)| *errand == Errand::Announce);
         self.policy.enter(now, request, key.map(|(_, key)| key))
     }
-}
-
-fn boxed(refusal: impl std::fmt::Display + 'static) -> Box<dyn std::fmt::Display> {
-    Box::new(refusal)
 }
 
 /// Unknown torrents have no peers: BEP 15 has no other way to say so.
