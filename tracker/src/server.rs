@@ -316,7 +316,7 @@ impl Server {
         };
         let shared = Arc::new(shared);
         let (per_host_max, proxies) = (limits::CONNECTIONS_PER_HOST_MAX, &shared.front.proxies);
-        let guests = Guests::new(config.connections_max, Some(per_host_max), proxies.clone());
+        let guests = Guests::new(config.connections_max, per_host_max, proxies.clone());
         let addresses = listeners.iter().map(TcpListener::local_addr);
         let addresses = addresses.filter_map(Result::ok).collect();
         let http = Loop::new(listeners, Arc::clone(&shared), guests, running.clone());

@@ -67,13 +67,13 @@ type Asking = Request<Arc<Shared>>;
 async fn route(request: Asking) -> tide::Result {
     let path = request.url().path();
     let shared = request.state();
-    match shared.place(path).map(|(place, _)| place) {
+    match shared.place(path) {
         // Who asks for a head alone wants nothing to happen.
         Some(_) if request.method() != Method::Get => {
             let text = "An announce or a scrape is a GET.\n";
             Ok(plain(StatusCode::MethodNotAllowed, text.to_owned()))
         }
-        Some(place) => Ok(bencoded(answer(&request, place))),
+        Some((place, key)) => Ok(bencoded(answer(&request, place, key))),
         None => {
             let asked = request.ext::<Asked>().expect("each request is given one");
             let page = pages::public(shared, path, asked);
@@ -102,10 +102,9 @@ fn bencoded(body: Vec<u8>) -> tide::Response {
     response.into()
 }
 
-fn answer(request: &Asking, place: Place) -> Vec<u8> {
+fn answer(request: &Asking, place: Place, key: Option<&[u8]>) -> Vec<u8> {
     let asked = request.ext::<Asked>().expect("each request is given one");
     let (shared, mut body) = (request.state(), Vec::new());
-    let key = shared.place(request.url().path()).and_then(|(_, key)| key);
     let answered = match place {
         Place::Scrape if shared.front.is_full_scrape(&asked.query) => {
             let may = shared.policy.may_scrape(Instant::now(), key);

@@ -142,21 +142,17 @@ impl<T: Clone + Send + Sync + 'static> Desk<T> {
                 return Ok((out, keep));
             }
         }
-        let rest = buffer.split_off(end);
+        let mut body = buffer.split_off(end);
         let head = Head::new(buffer);
-        let answer = match body_length(&head, self.body_max) {
-            Err(status) => (refuse(status).await, false),
-            Ok(length) => {
-                let mut body = rest;
-                let complete = read_body(stream, &mut body, length);
-                async_std::io::timeout(limits::HEAD_MAX, complete).await?;
-                let next = body.split_off(length);
-                let answer = self.respond(&head, peer, body, may_stay).await;
-                *buffer = next;
-                return Ok(answer);
-            }
+        let length = match body_length(&head, self.body_max) {
+            Ok(length) => length,
+            Err(status) => return Ok((refuse(status).await, false)),
         };
-        buffer.clear();
+        let complete = read_body(stream, &mut body, length);
+        async_std::io::timeout(limits::HEAD_MAX, complete).await?;
+        let next = body.split_off(length);
+        let answer = self.respond(&head, peer, body, may_stay).await;
+        *buffer = next;
         Ok(answer)
     }
 

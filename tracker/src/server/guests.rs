@@ -19,7 +19,7 @@ use crate::host::{host, is_local};
 pub(super) struct Guests {
     state: Mutex<State>,
     max: usize,
-    per_host_max: Option<usize>,
+    per_host_max: usize,
     /// Who speaks for many.
     proxies: Proxies,
 }
@@ -76,8 +76,7 @@ impl State {
     /// The longest silent of that host if it has too many, else of all if those are too many.
     fn surplus(&self, host: Option<IpAddr>, guests: &Guests) -> Option<u64> {
         let there = host.and_then(|host| self.by_host.get(&host));
-        let bound = guests.per_host_max.unwrap_or(usize::MAX);
-        if let Some(there) = there.filter(|there| there.len() >= bound) {
+        if let Some(there) = there.filter(|there| there.len() >= guests.per_host_max) {
             return there.first().copied();
         }
         let full = self.by_silence.len() >= guests.max;
@@ -88,7 +87,7 @@ impl State {
 impl Guests {
     /// At most `max` at the same time, and `per_host_max` of one address of the internet that is
     /// none of these proxies.
-    pub(super) fn new(max: usize, per_host_max: Option<usize>, proxies: Proxies) -> Arc<Self> {
+    pub(super) fn new(max: usize, per_host_max: usize, proxies: Proxies) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             max: max.max(1),
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn longest_silent_makes_room() {
-        let guests = Guests::new(3, None, Proxies::default());
+        let guests = Guests::new(3, 3, Proxies::default());
         let mut places: Vec<_> = (0..3).map(|_| enter(&guests, "127.0.0.1")).collect();
         places[0].heard();
         let _new = enter(&guests, "127.0.0.1");
@@ -192,7 +191,7 @@ mod tests {
 
     #[test]
     fn who_has_to_leave_is_told_where_it_is() {
-        let guests = Guests::new(2, None, Proxies::default());
+        let guests = Guests::new(2, 2, Proxies::default());
         let (_first, gone) = guests.enter(ip("::1"), Leave::Here(7));
         assert_eq!(gone, None);
         let (second, _) = guests.enter(ip("::1"), Leave::Here(8));
@@ -214,7 +213,7 @@ mod tests {
             ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
             ("2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8:0:1::1"),
         ] {
-            let guests = Guests::new(100, Some(2), Proxies::default());
+            let guests = Guests::new(100, 2, Proxies::default());
             let first = enter(&guests, other);
             let places = [one, same].map(|address| enter(&guests, address));
             assert!(places.iter().all(stays));
@@ -229,7 +228,7 @@ mod tests {
     #[test]
     fn trusted_proxy_has_no_bound_of_its_own() {
         let proxies = Proxies::new(vec!["192.0.2.0/24".parse().unwrap()]);
-        let guests = Guests::new(100, Some(2), proxies);
+        let guests = Guests::new(100, 2, proxies);
         let places: Vec<_> = (0..50).map(|_| enter(&guests, "192.0.2.7")).collect();
         assert!(places.iter().all(stays));
         let others: Vec<_> = (0..3).map(|_| enter(&guests, "198.51.100.7")).collect();
@@ -238,7 +237,7 @@ mod tests {
 
     #[test]
     fn this_machine_and_private_networks_have_no_bound_of_their_own() {
-        let guests = Guests::new(100, Some(2), Proxies::default());
+        let guests = Guests::new(100, 2, Proxies::default());
         let places: Vec<_> = (0..50)
             .flat_map(|_| ["127.0.0.1", "::1", "::ffff:10.0.0.1"])
             .take(100)
