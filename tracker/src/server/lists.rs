@@ -373,11 +373,12 @@ fn list<T>(
     }
     known.read(stamp);
     found.map_err(unreadable)?;
-    let bytes = bytes(path, limits::LIST_BYTES_MAX).map_err(unreadable)?;
-    let bytes = bytes.ok_or_else(|| ListFileError::TooLarge {
-        path: path.to_owned(),
-        max: limits::LIST_BYTES_MAX,
-    })?;
+    let max = limits::LIST_BYTES_MAX;
+    let bytes = bytes(path, max).map_err(unreadable)?;
+    if bytes.len() > max {
+        let path = path.to_owned();
+        return Err(ListFileError::TooLarge { path, max });
+    }
     known.what = parse(&bytes).map_err(|source| ListFileError::Mistake {
         path: path.to_owned(),
         source,
@@ -438,7 +439,7 @@ fn torrent(
     }
     known.read(Some(stamp));
     let bytes = bytes(path, TORRENT_BYTES_MAX).map_err(unreadable)?;
-    let torrent = Torrent::parse(&bytes.unwrap_or_default());
+    let torrent = Torrent::parse(&bytes);
     let torrent = torrent.map_err(|source| ListFileError::Torrent {
         path: path.to_owned(),
         source,
@@ -456,12 +457,12 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
     Ok((seconds, nanoseconds, metadata.size(), metadata.ino()))
 }
 
-/// All of a file; `None` when it has more than `max`.
-fn bytes(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
+/// All of a file; of one that has more than `max` one more than that.
+fn bytes(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= max).then_some(bytes))
+    Ok(bytes)
 }
 
 #[cfg(test)]

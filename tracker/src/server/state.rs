@@ -168,7 +168,7 @@ impl State {
         };
         match state.database().map(drop) {
             Ok(()) => Ok((state, remembered)),
-            Err(error) => Err(damaged(&state.path, &error)),
+            Err(error) => Err(unopened(&state.path, error)),
         }
     }
 
@@ -224,6 +224,14 @@ fn builder() -> redb::Builder {
 fn at(path: &Path, source: io::Error) -> StateError {
     let path = path.to_owned();
     StateError::Io { path, source }
+}
+
+/// What was read as whole just now, and cannot be opened to be written.
+fn unopened(path: &Path, error: redb::Error) -> StateError {
+    match error {
+        redb::Error::Io(source) => at(path, source),
+        error => damaged(path, &error),
+    }
 }
 
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StateError {

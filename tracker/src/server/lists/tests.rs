@@ -143,6 +143,12 @@ fn torrents_of_a_folder_come_and_go_and_a_bad_one_spoils_no_other() {
     assert_eq!(first.len(), 1);
     let told = world.look(false);
     assert!(told[0].contains("bad.torrent"), "{told:?}");
+    let long = File::create(world.folder.path().join("long.torrent")).unwrap();
+    long.set_len(TORRENT_BYTES_MAX as u64 + 9).unwrap();
+    world.look(false);
+    let told = world.look(false);
+    let words = |words| told[0].contains(words);
+    assert!(words("long.torrent") && words("at most"), "{told:?}");
     world.write("b.torrent", &torrent("b"));
     world.look(false);
     assert_eq!(world.look(false), ["loaded Some(2) 0"]);

@@ -147,6 +147,16 @@ fn foreign_files_are_refused_and_stay_as_they_are() {
 }
 
 #[test]
+fn file_that_cannot_be_opened_to_be_written_is_not_told_to_be_damaged() {
+    let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+    let error = unopened(Path::new("f"), redb::Error::Io(denied)).to_string();
+    assert!(
+        error.contains("cannot use f") && error.contains("permission denied"),
+        "{error}"
+    );
+}
+
+#[test]
 fn state_of_a_later_version_is_refused() {
     let folder = folder();
     let (mut state, _) = State::open(folder.path()).unwrap();
