@@ -270,9 +270,7 @@ impl Policy {
         };
         let account = Account::new(key, record);
         account.touch();
-        self.insert(account)?;
-        lock(&self.removed).remove(&key);
-        Ok(())
+        self.insert(account)
     }
 
     /// Ends a key; its peers stay until they are silent. Whether there was one.
@@ -305,7 +303,7 @@ impl Policy {
 
     /// Takes back [`Policy::allow`] or [`Policy::deny`]; what the files say stays. Whether that
     /// changed anything.
-    pub fn undeny(&self, info_hash: InfoHash) -> bool {
+    pub fn clear(&self, info_hash: InfoHash) -> bool {
         self.change(info_hash, None)
     }
 
@@ -360,6 +358,7 @@ impl Policy {
         changes
             .keys
             .extend(removed.into_iter().map(|key| (key, None)));
+        // Behind them: a key that was removed may have been made again.
         let accounts = read(&self.accounts);
         let changed = accounts
             .values()

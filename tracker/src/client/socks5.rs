@@ -188,10 +188,9 @@ impl Proxy {
         // From where they will come is not known before they do.
         let any = Destination::Address(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let port = self.shake_hands(&mut line, UDP_ASSOCIATE, any).await?;
-        let failed = |error: io::Error| broken(error);
         // At the proxy's own address, whatever it says: it may know itself by another, and nothing
         // goes elsewhere.
-        let proxy = line.peer_addr().map_err(failed)?;
+        let proxy = line.peer_addr().map_err(broken)?;
         let relay = SocketAddr::new(proxy.ip(), port);
         Ok(Association { line, relay })
     }

@@ -80,7 +80,7 @@ fn lists_change_while_it_runs_and_peers_of_denied_torrents_go() {
     assert!(!policy.deny(hash(1)), "it was denied before");
     assert_eq!(registry.size(), (1, 1));
     assert!(world.refusal(1, None).contains("denied here"));
-    assert!(policy.undeny(hash(1)));
+    assert!(policy.clear(hash(1)));
     world.announce(1, None).unwrap();
     // Now a closed one, by files, with one more by hand and one denied.
     policy.allow(hash(3));
@@ -143,6 +143,11 @@ fn private_tracker_wants_a_good_key_and_tells_all_bad_ones_the_same() {
     let changes = policy.take_changes().keys;
     assert_eq!(changes[&good], None);
     assert_eq!(changes[&over].unwrap().limits.expires, expires);
+    // Made again before anybody took the removal, it is kept.
+    assert!(policy.remove_key(&over));
+    policy.add_key(over, KeyLimits::default()).unwrap();
+    let changes = policy.take_changes().keys;
+    assert_eq!(changes[&over], Some(KeyRecord::default()));
 }
 
 #[test]

@@ -107,8 +107,7 @@ impl Registry {
         let (torrent, rng) = shard.at(place);
         let before = torrent.len();
         let restored = torrent.restore(self.key, peer, self.room(peer.address.ip()), rng);
-        let after = torrent.len();
-        self.peers.fetch_add(after - before, Ordering::Relaxed);
+        self.count(before, torrent.len());
         restored
     }
 }
