@@ -110,6 +110,8 @@ impl<'r> Link<'r> {
     }
 
     fn round(&mut self, now: Instant) {
+        // Longer while a stretched interval is kept.
+        self.life = self.table.silence();
         let again = self.nodes.connect(now);
         if !again.is_empty() {
             self.repair(&again);
