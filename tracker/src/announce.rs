@@ -62,6 +62,26 @@ pub struct AnnounceRequest {
     pub compact: bool,
 }
 
+#[cfg(test)]
+impl AnnounceRequest {
+    /// A leech that comes again; a test says what else matters.
+    pub(crate) fn example() -> Self {
+        Self {
+            info_hash: InfoHash([9; 20]),
+            peer_id: PeerId([b'p'; 20]),
+            port: 6_881,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1,
+            event: None,
+            numwant: None,
+            key: 0,
+            tracker_id: None,
+            compact: true,
+        }
+    }
+}
+
 /// What a tracker tells a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AnnounceResponse {

@@ -27,15 +27,8 @@ fn request() -> AnnounceRequest {
     AnnounceRequest {
         info_hash: InfoHash([0xff; 20]),
         peer_id: PeerId::ours([b'x'; 12]),
-        port: 6881,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
-        event: None,
-        numwant: None,
         key: 1,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     }
 }
 

@@ -618,16 +618,9 @@ mod tests {
     fn any_request() -> AnnounceRequest {
         AnnounceRequest {
             info_hash: InfoHash([0; 20]),
-            peer_id: PeerId([b'p'; 20]),
             port: 1,
-            uploaded: 0,
-            downloaded: 0,
             left: 0,
-            event: None,
-            numwant: None,
-            key: 0,
-            tracker_id: None,
-            compact: true,
+            ..AnnounceRequest::example()
         }
     }
 

@@ -277,10 +277,7 @@ mod tests {
             downloaded,
             left,
             event,
-            numwant: None,
-            key: 0,
-            tracker_id: None,
-            compact: true,
+            ..AnnounceRequest::example()
         }
     }
 

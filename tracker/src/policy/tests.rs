@@ -54,14 +54,8 @@ fn request(hash: u8) -> AnnounceRequest {
         info_hash: InfoHash([hash; 20]),
         peer_id: PeerId(*b"-XL0012-abcdefghijkl"),
         port: 1,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
         event: Some(AnnounceEvent::Started),
-        numwant: None,
-        key: 0,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     }
 }
 

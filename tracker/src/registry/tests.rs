@@ -19,10 +19,7 @@ pub(super) fn request(port: u16, left: u64, event: Option<AnnounceEvent>) -> Ann
         downloaded: 2,
         left,
         event,
-        numwant: None,
-        key: 0,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     }
 }
 

@@ -25,14 +25,9 @@ fn say(
         info_hash: InfoHash([hash; 20]),
         peer_id: PeerId([port.to_be_bytes()[1]; 20]),
         port,
-        uploaded: 0,
-        downloaded: 0,
         left,
         event,
-        numwant: None,
-        key: 0,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     };
     let answer = registry.announce(*now, &request, ip.parse().unwrap());
     answer.unwrap()

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,22 +14,21 @@ use super::*;
 use crate::announce::{AnnounceRequest, AnnounceResponse};
 use crate::{Client, TrackerError};
 
-/// Certificate files in a folder of their own, gone with it.
+/// Certificate files in a folder of their own.
 struct Files {
-    folder: PathBuf,
+    _folder: tempfile::TempDir,
     files: TlsFiles,
 }
 
 impl Files {
     fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("shoal-tls-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let (certificates, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let folder = tempfile::tempdir().unwrap();
+        let [certificates, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
         let files = TlsFiles { certificates, key };
-        Self { folder, files }
+        Self {
+            _folder: folder,
+            files,
+        }
     }
 
     /// A new pair for the name, written over what was there.
@@ -55,12 +52,6 @@ impl Files {
             },
             ..config()
         })
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -106,15 +97,8 @@ fn announce_over_tls(
     let request = AnnounceRequest {
         info_hash: InfoHash([1; 20]),
         peer_id: PeerId::ours([b'x'; 12]),
-        port: 6_881,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
-        event: None,
-        numwant: None,
         key: 1,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     };
     let url = format!("https://{name}:{}/announce", address.port());
     task::block_on(client.announce(&url, &request))

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use async_std::task;
-use shoal_metainfo::{InfoHash, PeerId};
+use shoal_metainfo::InfoHash;
 
 use super::super::{Server, ServerConfig, ServerHandle};
 use crate::announce::{AnnounceEvent, AnnounceRequest};
@@ -24,17 +24,9 @@ fn start(listen: Vec<SocketAddr>) -> (ServerHandle, SocketAddr) {
 
 fn request(port: u16) -> AnnounceRequest {
     AnnounceRequest {
-        info_hash: InfoHash([9; 20]),
-        peer_id: PeerId([b'p'; 20]),
         port,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
         event: Some(AnnounceEvent::Started),
-        numwant: None,
-        key: 0,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     }
 }
 

@@ -23,15 +23,8 @@ fn announce() -> Question {
     let request = AnnounceRequest {
         info_hash: InfoHash([1; 20]),
         peer_id: PeerId([2; 20]),
-        port: 6881,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
-        event: None,
-        numwant: None,
         key: 1,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     };
     Question::Announce {
         request,

@@ -1,7 +1,6 @@
 //! Packets in, packets out, without a socket: honest, wrong and hostile ones.
 
 use fastrand::Rng;
-use shoal_metainfo::PeerId;
 
 use super::super::packet::{ConnectionId, Response};
 use super::*;
@@ -71,17 +70,10 @@ impl World {
 
 fn request(port: u16, left: u64) -> AnnounceRequest {
     AnnounceRequest {
-        info_hash: InfoHash([9; 20]),
-        peer_id: PeerId([b'p'; 20]),
         port,
-        uploaded: 0,
-        downloaded: 0,
         left,
         event: Some(Started),
-        numwant: None,
-        key: 0,
-        tracker_id: None,
-        compact: true,
+        ..AnnounceRequest::example()
     }
 }
 
