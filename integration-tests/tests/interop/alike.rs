@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use shoal_tracker::http::response;
 
-use crate::clients::shoal_binary;
+use crate::loopback::{get, tracker};
 use crate::net::Running;
 use crate::store::room::{free_port, wait};
 use crate::trackers::open_folder;
@@ -197,20 +196,11 @@ fn ask(address: SocketAddr, step: &str, hash: &str) -> Meaning {
         };
         format!("/announce?{query}&uploaded=0&downloaded=0{compact}")
     };
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    let head = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
-    stream
-        .write_all(head.as_bytes())
-        .expect("a request is taken");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("an answer");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let body = &answer[end.expect("a head") + 4..];
-    if !answer.starts_with(b"HTTP/1.1 200") {
+    let Some(body) = get(address, &path) else {
         return Meaning::Refused;
-    }
+    };
     if is_scrape {
-        return match response::parse_scrape(body) {
+        return match response::parse_scrape(&body) {
             Ok(entries) => {
                 let numbers = entries.iter().map(|e| (e.seeders, e.completed, e.leechers));
                 Meaning::Scraped(numbers.collect())
@@ -218,7 +208,7 @@ fn ask(address: SocketAddr, step: &str, hash: &str) -> Meaning {
             Err(_) => Meaning::Refused,
         };
     }
-    let Ok(told) = response::parse_announce(body) else {
+    let Ok(told) = response::parse_announce(&body) else {
         return Meaning::Refused;
     };
     let own = |port: &u16| format!("{step}&").contains(&format!("port={port}&"));
@@ -255,26 +245,16 @@ fn opentracker_and_ours_mean_the_same() {
         || theirs.said(),
         || TcpStream::connect(address).is_ok(),
     );
-    let mut ours = Command::new(shoal_binary());
-    ours.args(["tracker", "--no-state"]).arg(&torrent);
-    ours.args(["--listen", "127.0.0.1:0", "--json"]);
-    let ours = Running::start(&mut ours, &dir.path().join("ours.log"));
-    let mut our_address = None;
-    wait(
-        "ours listens",
-        || ours.said(),
-        || {
-            let said = ours.said();
-            let listens = said.split_once("\"listen\":[\"");
-            our_address = listens.and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
-            our_address.is_some()
-        },
-    );
-    let our_address = our_address.expect("just found");
+    let options = [
+        torrent.as_os_str(),
+        "--listen".as_ref(),
+        "127.0.0.1:0".as_ref(),
+    ];
+    let (_ours, listens) = tracker(&options, &dir.path().join("ours.log"));
 
     let mut found = BTreeMap::new();
     for (name, step) in SCRIPT {
-        let [theirs, ours] = [address, our_address].map(|to| ask(to, step, &hash));
+        let [theirs, ours] = [address, listens[0]].map(|to| ask(to, step, &hash));
         if theirs != ours {
             found.insert(*name, format!("opentracker {theirs:?}, ours {ours:?}"));
         }

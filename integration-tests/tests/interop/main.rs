@@ -1,9 +1,9 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
-//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, mktorrent, nginx,
-//! miniupnpd, nft, redis-server, Chromium and libtorrent for Python; a missing one fails the test.
-//! miniupnpd, nft, redis-server, node and libtorrent for Python; a missing one fails the test.
-//! `just interop` runs it; `cargo test --workspace` does not.
+//! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, dante, mktorrent, nginx,
+//! miniupnpd, nft, mkfs.ext4, mergerfs, redis-server, Chromium, Node.js with bittorrent-tracker, and
+//! libtorrent for Python; a missing one fails the test. `just interop` runs it; `cargo test
+//! --workspace` does not.
 
 mod alike;
 mod browser;
@@ -13,6 +13,7 @@ mod dht;
 mod faults;
 mod faults_cgroup;
 mod faults_room;
+mod loopback;
 mod magnets;
 mod near;
 mod net;

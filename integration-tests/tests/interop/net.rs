@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Networks made by this process, for names that are free.
 static MADE: AtomicUsize = AtomicUsize::new(0);
@@ -115,7 +116,7 @@ pub(crate) fn ip(arguments: &[&str]) {
     );
 }
 
-/// A process in a host: stopped politely, then killed, when it is dropped.
+/// A process, in a host as a rule: killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
     log: std::path::PathBuf,
@@ -149,6 +150,19 @@ impl Running {
             .try_wait()
             .expect("a child can be asked")
             .map(|status| status.code())
+    }
+
+    /// Waits until it has ended well; what others have said helps to see why it does not.
+    pub(crate) fn wait_done(&mut self, others: &[&Self]) {
+        let until = Instant::now() + Duration::from_secs(120);
+        while self.ended().is_none() {
+            if Instant::now() >= until {
+                let others: Vec<_> = others.iter().map(|other| other.said()).collect();
+                panic!("it did not end:\n{}\n{}", self.said(), others.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(self.ended(), Some(Some(0)), "{}", self.said());
     }
 
     /// Sends SIGINT and gives the exit code.

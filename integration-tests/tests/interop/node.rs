@@ -1,54 +1,13 @@
 //! npm's bittorrent-tracker, the client of WebTorrent, at our tracker: over HTTP by IPv4 and IPv6,
 //! and over UDP by IPv4, which is all that it speaks of it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
-use crate::clients::{script, shoal_binary};
-use crate::net::Running;
+use crate::clients::script;
+use crate::loopback::{announce_leech, tracker};
 use crate::run;
-use crate::store::room::wait;
 
 const HASH: &str = "3333333333333333333333333333333333333333";
-
-/// Our tracker on both loopback addresses.
-fn tracker(dir: &tempfile::TempDir) -> (Running, SocketAddr, SocketAddr) {
-    let mut command = Command::new(shoal_binary());
-    command.args([
-        "tracker",
-        "--no-state",
-        "--listen",
-        "127.0.0.1:0",
-        "--listen",
-        "[::1]:0",
-        "--json",
-    ]);
-    let running = Running::start(&mut command, &dir.path().join("tracker.log"));
-    let mut listens = Vec::new();
-    wait(
-        "the tracker listens",
-        || running.said(),
-        || {
-            let said = running.said();
-            let list = said.split_once("\"listen\":[").map_or("", |(_, rest)| rest);
-            let list = list.split(']').take(3).collect::<Vec<_>>().join("]");
-            listens = list
-                .split('"')
-                .filter_map(|word| word.parse().ok())
-                .collect();
-            listens.len() >= 2
-        },
-    );
-    let of = |is_v6: bool| {
-        let one = listens
-            .iter()
-            .find(|address: &&SocketAddr| address.is_ipv6() == is_v6);
-        *one.expect("it listens on both")
-    };
-    let (v4, v6) = (of(false), of(true));
-    (running, v4, v6)
-}
 
 fn announce(url: &str, port: &str) -> String {
     let mut command = Command::new("node");
@@ -60,26 +19,18 @@ fn announce(url: &str, port: &str) -> String {
         .args([url, HASH, port]))
 }
 
-/// A leech that stays, of another make.
-fn stay(address: SocketAddr, port: u16) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    let hash = "3".repeat(20);
-    let head = format!(
-        "GET /announce?info_hash={hash}&peer_id=-XX0001-000000000000&port={port}\
-         &uploaded=0&downloaded=0&left=5&compact=1 HTTP/1.0\r\n\r\n"
-    );
-    stream
-        .write_all(head.as_bytes())
-        .expect("a request is taken");
-    stream.read_to_end(&mut Vec::new()).expect("an answer");
-}
-
 #[test]
 fn client_of_webtorrent_announces_completes_scrapes_and_stops() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let (running, v4, v6) = tracker(&dir);
-    stay(v4, 8_001);
-    stay(v6, 8_002);
+    let log = dir.path().join("tracker.log");
+    let both = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0"];
+    let (running, listens) = tracker(&both, &log);
+    let [v4, v6] = listens[..] else {
+        panic!("it listens at {listens:?}");
+    };
+    // Leeches that stay, of another make.
+    announce_leech(v4, 8_001);
+    announce_leech(v6, 8_002);
     let urls = [
         format!("http://{v4}/announce"),
         format!("udp://{v4}"),

@@ -2,7 +2,6 @@
 //! nothing goes. RFC 1928 "UDP ASSOCIATE", BEP 15.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use super::{LEECHER, SEEDER, content, create_for, shoal_tracker, wait_announced};
 use crate::clients::{Client, Kind, Role, assert_same, shoal_binary};
@@ -49,13 +48,7 @@ fn tracker_on_udp_is_reached_through_dante_and_nothing_leaks_around_it() {
     command.arg("--dir").arg(file("leech"));
     command.arg("--state-dir").arg(file("state"));
     let mut leech = Running::start(&mut command, &file("leech.log"));
-    let until = Instant::now() + Duration::from_secs(120);
-    while leech.ended().is_none() {
-        let said = || format!("{}\n{}\n{}", leech.said(), proxy.said(), tracker.said());
-        assert!(Instant::now() < until, "it did not end:\n{}", said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!(leech.ended(), Some(Some(0)), "{}", leech.said());
+    leech.wait_done(&[&proxy, &tracker]);
     assert_same(&content, &file("leech").join("content"));
     assert_eq!(leaked(&net), 0, "packets went beside the proxy");
     let (ours, theirs) = (LEECHER.address().to_string(), PROXY.address().to_string());

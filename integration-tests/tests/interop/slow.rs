@@ -2,33 +2,18 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::clients::shoal_binary;
-use crate::net::Running;
-use crate::store::room::wait;
+use crate::loopback::{announce_leech, tracker};
 
 const SLOW: usize = 5_000;
 
-/// How long an announce takes; what is answered must be an answer.
+/// How long an announce takes.
 fn announce(address: SocketAddr, port: u16) -> Duration {
     let begun = Instant::now();
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    let hash = "3".repeat(20);
-    let head = format!(
-        "GET /announce?info_hash={hash}&peer_id=-XX0001-000000000000&port={port}\
-         &uploaded=0&downloaded=0&left=5&compact=1 HTTP/1.0\r\n\r\n"
-    );
-    stream
-        .write_all(head.as_bytes())
-        .expect("a request is taken");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("an answer");
-    let text = String::from_utf8_lossy(&answer);
-    assert!(text.contains("8:interval"), "{text}");
+    announce_leech(address, port);
     begun.elapsed()
 }
 
@@ -41,21 +26,9 @@ fn five_thousand_slow_connections_delay_no_announce() {
     };
     setrlimit(Resource::Nofile, raised).expect("up to the hard limit is allowed");
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(shoal_binary());
-    command.args(["tracker", "--no-state", "--listen", "127.0.0.1:0", "--json"]);
-    let running = Running::start(&mut command, &dir.path().join("tracker.log"));
-    let mut address = None;
-    wait(
-        "the tracker listens",
-        || running.said(),
-        || {
-            let said = running.said();
-            let listens = said.split_once("\"listen\":[\"");
-            address = listens.and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
-            address.is_some()
-        },
-    );
-    let address = address.expect("just found");
+    let log = dir.path().join("tracker.log");
+    let (running, listens) = tracker(&["--listen", "127.0.0.1:0"], &log);
+    let address = listens[0];
     let unloaded = (1..=50).map(|port| announce(address, port)).max();
     let unloaded = unloaded.expect("there were some");
     let (mut slow, mut worst) = (Vec::new(), Duration::ZERO);
