@@ -144,7 +144,6 @@ class Statistics(unittest.TestCase):
             self.assertEqual({row.name for row in rows if row.is_rival}, rivals, name)
             self.assertEqual(rows[0].name, "ours", name)
 
-
     def test_ways_are_those_that_the_script_knows(self):
         rows = floors.ways(None, MIB)
         known = {("send", way) for way in script.SENDING}
