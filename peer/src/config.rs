@@ -33,8 +33,8 @@ pub struct EngineConfig {
     /// for private torrents.
     pub use_lsd: bool,
     /// By which ways the gateway of this network is asked to let peers in at our port, and nodes of
-    /// the DHT at the node's; none: it is
-    /// not asked. All are tried at once, and the first that does it is kept.
+    /// the DHT at the node's; none: it is not asked. All are tried at once, and the first that does
+    /// it is kept.
     pub map_port: Vec<MapBy>,
     /// The node of the DHT that all public torrents share; `None`: there is none.
     pub dht: Option<DhtConfig>,
