@@ -160,13 +160,7 @@ fn nothing_leaks_around_a_proxy() {
     let mut command = run(&["client", &torrent, "--exit-when-complete", "--json"]);
     command.args(["--proxy", &url, "--dir", &data, "--state-dir", &state]);
     let mut leech = Running::start(&mut command, &file("leech.log"));
-    let until = Instant::now() + Duration::from_secs(120);
-    while leech.ended().is_none() {
-        let said = || format!("{}\n{}\n{}", leech.said(), proxy.said(), tracker.said());
-        assert!(Instant::now() < until, "it did not end:\n{}", said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!(leech.ended(), Some(Some(0)), "{}", leech.said());
+    leech.wait_done(&[&proxy, &tracker]);
     crate::clients::assert_same(&content, &file("leech").join("content"));
     assert_eq!(leaked(&net), 0, "packets went beside the proxy");
     let said = leech.said();

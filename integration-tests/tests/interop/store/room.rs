@@ -1,6 +1,5 @@
 //! Real Redis servers, trackers that share them, and announces by hand. All on loopback.
 
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +9,7 @@ use shoal_metainfo::{InfoHash, PeerId};
 use shoal_tracker::http::{query, response};
 use shoal_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, ScrapeEntry};
 
-use crate::clients::shoal_binary;
+use crate::loopback::{get, tracker};
 use crate::net::Running;
 
 /// How long anything may take that takes a few seconds. Ours: the machine may be busy.
@@ -134,53 +133,19 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     pub(crate) fn start(urls: &[String], log: &Path) -> Self {
-        let mut command = Command::new(shoal_binary());
-        command
-            .args([
-                "tracker",
-                "--no-state",
-                "--listen",
-                "127.0.0.1:0",
-                "--json",
-                "--interval",
-                "120",
-            ])
-            .args(["--store-every", "1"]);
-        for url in urls {
-            command.args(["--store", url]);
-        }
-        let running = Running::start(&mut command, log);
-        let mut address = None;
-        wait(
-            "the tracker listens",
-            || running.said(),
-            || {
-                let said = running.said();
-                let listens = said.split_once("\"listen\":[\"");
-                let listens = listens.and_then(|(_, rest)| rest.split('"').next());
-                address = listens.and_then(|text| text.parse().ok());
-                address.is_some()
-            },
-        );
-        let address = address.expect("just found");
+        let mut options = vec!["--listen", "127.0.0.1:0", "--interval", "120"];
+        options.extend(["--store-every", "1"]);
+        options.extend(urls.iter().flat_map(|url| ["--store", url]));
+        let (running, listens) = tracker(&options, log);
+        let address = listens[0];
         Self { running, address }
     }
 
     fn get(&self, url: &str) -> Vec<u8> {
         let path = url
             .split_once("//")
-            .and_then(|(_, rest)| rest.split_once('/'));
-        let (_, path) = path.expect("a URL with a path");
-        let mut stream = TcpStream::connect(self.address).expect("the tracker is there");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-        let head = format!("GET /{path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
-        stream
-            .write_all(head.as_bytes())
-            .expect("a request is taken");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-        answer.split_off(end.expect("a head") + 4)
+            .and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+        get(self.address, path.expect("a URL with a path")).expect("an answer")
     }
 
     /// Announces a peer of this port, 127.0.0.1, which is named by its port too.
