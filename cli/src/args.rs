@@ -21,7 +21,7 @@ use self::front::FrontOptions;
 pub(crate) use self::policy::{Keys, KeysTask, Policy};
 pub(crate) use self::store::StoreOptions;
 use crate::render::text::shortened;
-use crate::units::{Rate, Size, count, port, seconds};
+use crate::units::{Rate, Size, count, port, whole};
 
 const UNITS: &str = "\
 UNITS:
@@ -207,7 +207,7 @@ pub(crate) struct Tracker {
         long,
         value_name = "SECONDS",
         default_value = "1800",
-        parse(try_from_str = seconds)
+        parse(try_from_str = whole)
     )]
     pub(crate) interval: u32,
     /// Seconds between two logs of the status; 0 for none but at news
@@ -215,7 +215,7 @@ pub(crate) struct Tracker {
         long,
         value_name = "SECONDS",
         default_value = "30",
-        parse(try_from_str = seconds)
+        parse(try_from_str = whole)
     )]
     pub(crate) status_every: u32,
     #[structopt(flatten)]

@@ -1,8 +1,7 @@
 //! Ctrl+C and SIGTERM: the first asks for a clean stop, the second ends at once with 130.
 //!
 //! SIGHUP keeps its meaning, so that `nohup` works, but for a tracker, which reads its lists again.
-//! Knows nothing of what has to be stopped:
-//! whoever works looks at the flag or waits for it.
+//! Knows nothing of what has to be stopped: whoever works looks at the flag or waits for it.
 
 use std::io;
 use std::sync::Arc;

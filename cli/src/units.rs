@@ -59,25 +59,17 @@ pub(crate) fn port(text: &str) -> Result<u16, UnitError> {
     text.parse().map_err(|_| UnitError::Port(text.to_owned()))
 }
 
-/// Reads a number of seconds.
+/// Reads a whole number, of seconds or of things.
 ///
 /// # Errors
 /// [`UnitError::Count`].
-pub(crate) fn seconds(text: &str) -> Result<u32, UnitError> {
+pub(crate) fn whole(text: &str) -> Result<u32, UnitError> {
     let text = text.trim();
     let wrong = |_| UnitError::Count(text.to_owned(), u32::MAX);
     text.parse().map_err(wrong)
 }
 
-/// Reads a number of things, as many as there may be.
-///
-/// # Errors
-/// [`UnitError::Count`].
-pub(crate) fn whole(text: &str) -> Result<u32, UnitError> {
-    seconds(text)
-}
-
-/// Reads a number of things.
+/// The same of things that are few.
 ///
 /// # Errors
 /// [`UnitError::Count`].

@@ -2,7 +2,7 @@
 
 use structopt::StructOpt;
 
-use crate::units::seconds;
+use crate::units::whole;
 
 /// Where trackers share their swarms.
 #[derive(Debug, StructOpt)]
@@ -16,7 +16,7 @@ pub(crate) struct StoreOptions {
         long = "store-every",
         value_name = "SECONDS",
         default_value = "2",
-        parse(try_from_str = seconds)
+        parse(try_from_str = whole)
     )]
     pub(crate) every: u32,
 }

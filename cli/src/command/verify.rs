@@ -267,7 +267,7 @@ fn checked(info: &Info, have: &Bitfield, bad_files: &[BadFile<'_>]) -> io::Resul
 
 /// The files that are as they should be: of a download of some files only, those.
 fn whole_files<'a>(info: &'a Info, bad_files: &[BadFile<'_>]) -> impl Iterator<Item = &'a str> {
-    let bad: BTreeSet<String> = bad_files.iter().map(|file| file.path.to_owned()).collect();
+    let bad: BTreeSet<&str> = bad_files.iter().map(|file| file.path).collect();
     let files = info.files.iter().filter(|file| file.is_on_disk());
     let paths = files.map(|file| file.path.as_str());
     paths.filter(move |&path| !bad.contains(path))

@@ -23,13 +23,13 @@ fn ask(address: &str, line: &str, fields: &str) -> (u16, String) {
     (answer[9..12].parse().unwrap(), answer)
 }
 
-fn announce(address: &str) {
+fn announce(address: &str, fields: &str) {
     let hash = "%01".repeat(20);
-    let query = format!(
-        "/announce?info_hash={hash}&peer_id=-TR4050-abcdefghijkl&port=7000\
+    let line = format!(
+        "GET /announce?info_hash={hash}&peer_id=-TR4050-abcdefghijkl&port=7000\
          &uploaded=0&downloaded=0&left=5&event=started"
     );
-    let (status, answer) = ask(address, &format!("GET {query}"), "");
+    let (status, answer) = ask(address, &line, fields);
     assert!(status == 200 && answer.contains("8:interval"), "{answer}");
 }
 
@@ -46,7 +46,7 @@ fn operator_gets_a_token_once_and_sees_what_strangers_do_not() {
         door["token"].as_str().unwrap(),
     );
     assert!(address.starts_with("127.0.0.1:"));
-    announce(public);
+    announce(public, "");
     let path = format!("/torrent/{}", "01".repeat(20));
     let html = "Accept: text/html\r\n";
     let (status, page) = ask(public, &format!("GET {path}"), html);
@@ -119,16 +119,7 @@ fn proxies_are_believed_by_network_and_the_old_option_is_warned_of() {
             );
         }
         let address = started["listen"][0].as_str().unwrap();
-        let query = format!(
-            "GET /announce?info_hash={}&peer_id=-TR4050-abcdefghijkl&port=7000&uploaded=0\
-             &downloaded=0&left=5&event=started",
-            "%01".repeat(20)
-        );
-        ask(
-            address,
-            &query,
-            "X-Forwarded-For: 6.6.6.6, 198.51.100.7\r\n",
-        );
+        announce(address, "X-Forwarded-For: 6.6.6.6, 198.51.100.7\r\n");
         tracker.wait("announce")["address"]
             .as_str()
             .unwrap()

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Folder, free_port};
 
-pub(crate) fn info_hash(folder: &Folder, torrent: &str) -> String {
+fn info_hash(folder: &Folder, torrent: &str) -> String {
     let shown = folder.done(["show", torrent, "--json"]);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     shown["info_hash"].as_str().unwrap().to_owned()
