@@ -1,8 +1,8 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
 //! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, dante, mktorrent, nginx,
-//! miniupnpd, nft, mkfs.ext4, mergerfs, redis-server, Chromium, Node.js with bittorrent-tracker, and
-//! libtorrent for Python; a missing one fails the test. `just interop` runs it; `cargo test
+//! miniupnpd, nft, mkfs.ext4, mergerfs, redis-server, Chromium, Node.js with bittorrent-tracker
+//! and libtorrent for Python; a missing one fails the test. `just interop` runs it; `cargo test
 //! --workspace` does not.
 
 mod alike;
