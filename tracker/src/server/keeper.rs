@@ -3,12 +3,14 @@
 //! A thread of its own, so that no announce waits for a disk. What could not be written is kept and
 //! tried again. How it is written, `state` knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use async_std::channel::{Receiver, Sender, bounded};
+use shoal_metainfo::InfoHash;
 
 use super::lists::News;
 use super::state::{Batch, Remembered, State};
@@ -135,9 +137,18 @@ fn gather(batch: &mut Batch, shared: &Shared) {
     let mut completed = Vec::new();
     shared.registry.take_completed(&mut completed);
     batch.completed.extend(completed);
+    shorten(&mut batch.completed, limits::COMPLETED_MAX);
     let changes = shared.policy.take_changes();
     batch.changes.keys.extend(changes.keys);
     batch.changes.hashes.extend(changes.hashes);
+}
+
+/// While a disk takes nothing, changes gather: of more than there is room for some are lost, by
+/// chance, as hashes are.
+fn shorten(completed: &mut BTreeMap<InfoHash, u32>, max: usize) {
+    while completed.len() > max {
+        completed.pop_first();
+    }
 }
 
 fn gather_swarms(batch: &mut Batch, registry: &Registry, part: usize) {
@@ -157,4 +168,18 @@ fn forget_swarms(batch: &mut Batch) {
 
 fn row(part: usize) -> u8 {
     u8::try_from(part).expect("there are few parts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_nobody_writes_are_bounded() {
+        let mut completed: BTreeMap<_, _> = (0..100).map(|n| (InfoHash([n; 20]), 1)).collect();
+        shorten(&mut completed, 100);
+        assert_eq!(completed.len(), 100);
+        shorten(&mut completed, 10);
+        assert_eq!(completed.len(), 10);
+    }
 }
