@@ -124,6 +124,9 @@ pub(crate) enum UsageError {
     /// A passkey that nobody made.
     #[error("there is no such passkey; `shoal keys list` prints all")]
     NoSuchKey,
+    /// Nowhere to keep keys.
+    #[error("neither XDG_STATE_HOME nor HOME names a folder; name the tracker's with --state-dir")]
+    NoStateFolder,
     /// Neither a name nor a key.
     #[error("{0} is neither a name of 40 hex digits nor a public key of 64")]
     DhtName(String),

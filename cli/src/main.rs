@@ -20,6 +20,7 @@ use std::panic;
 use std::process::ExitCode;
 
 use structopt::clap;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
@@ -30,9 +31,10 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(refusal) => return ExitCode::from(explain(&refusal)),
     };
-    log_to_stderr(args.command.verbosity());
-    panic::set_hook(Box::new(report));
     let json = args.command.json();
+    render::tell_in_json(json);
+    log_to_stderr(args.command.verbosity(), json);
+    panic::set_hook(Box::new(report));
     let code = match panic::catch_unwind(|| command::run(args.command)) {
         Ok(Ok(())) => EXIT_DONE,
         Ok(Err(error)) => {
@@ -49,12 +51,10 @@ fn main() -> ExitCode {
 
 /// A bug of ours, in words that can be reported.
 fn report(info: &panic::PanicHookInfo<'_>) {
+    let version = env!("CARGO_PKG_VERSION");
+    let line = format!("shoal {version}: a bug, please report it: {info}");
     // Straight to standard error: the panic may have come while live lines were locked.
-    let _ = writeln!(
-        io::stderr(),
-        "shoal {}: a bug, please report it: {info}",
-        env!("CARGO_PKG_VERSION")
-    );
+    let _ = writeln!(io::stderr(), "{}", render::told(Level::ERROR, &line));
 }
 
 /// What clap has to say: help and version are answers, the rest are mistakes.
@@ -80,21 +80,27 @@ fn tell(error: &Error, json: bool) {
         let _ = render::json::emit(&render::json::Failed::new(error));
     }
     let text = error.to_string();
-    render::note(format_args!("shoal: {}", render::text::Lines(&text)));
+    render::fail(format_args!("shoal: {}", render::text::Lines(&text)));
 }
 
 /// `SHOAL_LOG` says what is logged in the words of tracing's filters; else `-v` does.
-fn log_to_stderr(verbosity: u8) {
+/// With events on standard output, each line is a JSON object too.
+fn log_to_stderr(verbosity: u8, json: bool) {
     let level = match verbosity {
         0 => "warn",
         1 => "info",
         _ => "debug,polling=info,async_io=info",
     };
     let filter = EnvFilter::try_from_env("SHOAL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(render::colours())
+        .with_ansi(!json && render::colours())
         .with_writer(|| render::LogWriter)
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    if json {
+        let log = log.json().with_current_span(false).with_span_list(false);
+        log.init();
+    } else {
+        log.init();
+    }
 }

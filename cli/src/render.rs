@@ -8,11 +8,14 @@ pub(crate) mod line;
 pub(crate) mod text;
 pub(crate) mod watch;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::MultiProgress;
+use tracing::Level;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +68,37 @@ pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Whether standard error has JSON alone, as the log has then.
+static IN_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on, what is told on standard error is an object a line; or not.
+pub(crate) fn tell_in_json(json: bool) {
+    IN_JSON.store(json, Ordering::Relaxed);
+}
+
 /// Prints one line to standard error; when that is gone nobody wants to know.
 pub(crate) fn note(line: impl fmt::Display) {
+    tell(Level::INFO, &line.to_string());
+}
+
+/// The same, of what ends the command.
+pub(crate) fn fail(line: impl fmt::Display) {
+    tell(Level::ERROR, &line.to_string());
+}
+
+fn tell(level: Level, line: &str) {
+    let line = told(level, line);
     LIVE.suspend(|| {
         let _ = writeln!(io::stderr(), "{line}");
     });
+}
+
+/// A line as standard error is to have it.
+pub(crate) fn told(level: Level, line: &str) -> Cow<'_, str> {
+    match IN_JSON.load(Ordering::Relaxed) {
+        true => json::logged(level, line).into(),
+        false => line.into(),
+    }
 }
 
 /// Standard error for the log, lifting live lines while it writes.

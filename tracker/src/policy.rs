@@ -16,6 +16,7 @@ mod load;
 mod passkey;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -250,6 +251,28 @@ impl Policy {
         let silence = self.silence();
         let status = |account: Arc<Account>| account.status(now, silence);
         accounts.into_iter().map(status).collect()
+    }
+
+    /// At most `max` keys in their order, from behind `after`; how many there are in all, and
+    /// whether there are more behind these.
+    #[must_use]
+    pub fn keys_after(
+        &self,
+        now: Instant,
+        after: Option<Passkey>,
+        max: usize,
+    ) -> (Vec<KeyStatus>, usize, bool) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (accounts, total, more) = {
+            let all = read(&self.accounts);
+            let mut behind = all.range((from, Bound::Unbounded));
+            let first = behind.by_ref().take(max);
+            let first: Vec<_> = first.map(|(_, account)| Arc::clone(account)).collect();
+            (first, all.len(), behind.next().is_some())
+        };
+        let silence = self.silence();
+        let statuses = accounts.iter().map(|account| account.status(now, silence));
+        (statuses.collect(), total, more)
     }
 
     /// One key, as it is.

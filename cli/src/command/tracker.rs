@@ -86,6 +86,7 @@ impl Config {
         paths.push("/announce".to_owned());
         let mut seen = BTreeSet::new();
         paths.retain(|path| seen.insert(path.clone()));
+        warnings.extend(policy::warning(&args.policy));
         let (mut front, more) = args.front.config()?;
         warnings.extend(more);
         front.names.clone_from(&torrents);

@@ -7,6 +7,7 @@ mod dht;
 mod disk;
 mod files;
 mod front;
+mod logs;
 mod magnets;
 mod policy;
 mod resume;

@@ -6,7 +6,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use shoal_metainfo::{InfoHash, PeerId};
 
-use crate::announce::{AnnounceEvent, AnnounceRequest};
+use crate::announce::{AnnounceEvent, AnnounceRequest, LEFT_UNKNOWN};
 use crate::error::TrackerError;
 use crate::limits;
 
@@ -167,7 +167,8 @@ impl Appender {
 /// missing `compact` is 1 (BEP 23 suggests it); `numwant` -1 is as if missing (BEP 15 has it so).
 /// `key` is anything, and a number if it is at most eight hex digits. `ip`, `ipv4` and `ipv6` are
 /// ignored: whoever may name another's address can aim a swarm at it. So is every unknown
-/// parameter.
+/// parameter. Of `stopped`, `left` may be missing, and is unknown then: npm's `bittorrent-tracker`
+/// sends none, and of who goes it is not needed.
 ///
 /// # Errors
 /// [`QueryError`] names the first parameter at fault.
@@ -184,14 +185,19 @@ pub fn announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
             expected: "a number from 1 to 65535",
         });
     }
+    let event = event(raw.value("event").unwrap_or_default())?;
+    let goes = event == Some(AnnounceEvent::Stopped);
     let request = AnnounceRequest {
         info_hash,
         peer_id,
         port,
         uploaded: bytes_count("uploaded", &raw)?,
         downloaded: bytes_count("downloaded", &raw)?,
-        left: bytes_count("left", &raw)?,
-        event: event(raw.value("event").unwrap_or_default())?,
+        left: match raw.value("left") {
+            None if goes => LEFT_UNKNOWN,
+            _ => bytes_count("left", &raw)?,
+        },
+        event,
         numwant: numwant(raw.value("numwant"))?,
         key: raw.value("key").and_then(hex_u32).unwrap_or(0),
         tracker_id: raw
@@ -493,6 +499,25 @@ mod tests {
             let error = announce(&query(&pairs)).unwrap_err();
             assert_eq!(error, QueryError::Missing { parameter: name });
         }
+    }
+
+    #[test]
+    fn who_stops_need_not_say_what_is_left() {
+        let without = |event: &str| {
+            let mut pairs: Vec<_> = good().into_iter().filter(|(n, _)| *n != "left").collect();
+            pairs.push(("event", event.to_owned()));
+            announce(&query(&pairs)).map(|asked| asked.request.left)
+        };
+        assert_eq!(without("stopped"), Ok(LEFT_UNKNOWN));
+        let missing = Err(QueryError::Missing { parameter: "left" });
+        for event in ["", "empty", "paused", "started", "completed"] {
+            assert_eq!(without(event), missing, "{event}");
+        }
+        // What is there must be right.
+        let mut pairs: Vec<_> = good().into_iter().filter(|(n, _)| *n != "left").collect();
+        pairs.extend([("left", "many".to_owned()), ("event", "stopped".to_owned())]);
+        let error = announce(&query(&pairs)).unwrap_err().to_string();
+        assert!(error.contains("`left` must be"), "{error}");
     }
 
     #[test]

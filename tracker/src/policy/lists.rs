@@ -45,6 +45,13 @@ impl Lists {
         &self.denied
     }
 
+    /// Whether a torrent is one of those that a closed tracker serves.
+    #[must_use]
+    pub fn names(&self, info_hash: &InfoHash) -> bool {
+        let allowed = self.allowed().unwrap_or_default();
+        allowed.binary_search(info_hash).is_ok() && self.denied.binary_search(info_hash).is_err()
+    }
+
     /// Whether a torrent is served.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::policy::Lists;
 
 impl Registry {
     /// The lists that are in force.
-    pub(super) fn lists(&self) -> Arc<Lists> {
+    pub(crate) fn lists(&self) -> Arc<Lists> {
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&lists)
     }

@@ -47,7 +47,7 @@ pub struct CensusPeer {
     pub peer_id: PeerId,
     /// Whether it has everything.
     pub is_seed: bool,
-    /// What it misses, bytes; known of watched torrents.
+    /// What it misses, bytes; known of watched torrents, if the peer knows it.
     pub left: Option<u64>,
     /// Its last announce was so long ago, in whole seconds.
     pub last_seen: Duration,
@@ -78,6 +78,40 @@ impl Registry {
         let largest = largest.filter_map(|Reverse((_, Reverse(hash)))| self.scrape_one(&hash));
         overview.largest = largest.collect();
         overview
+    }
+
+    /// Numbers of at most `max` torrents in the order of their info hashes, from behind `after`,
+    /// and whether there are more. A walk over all torrents.
+    #[must_use]
+    pub fn page(&self, after: Option<&InfoHash>, max: usize) -> (Vec<ScrapeEntry>, bool) {
+        // The last of the first lies on top; one more than is wanted says whether there are more.
+        let mut heap = BinaryHeap::with_capacity(max + 2);
+        for shard in &self.shards {
+            for torrent in lock(shard).torrents() {
+                let hash = torrent.info_hash;
+                let is_within = heap.len() <= max || heap.peek().is_some_and(|last| hash < *last);
+                if is_within && after.is_none_or(|after| hash > *after) {
+                    heap.push(hash);
+                    if heap.len() > max + 1 {
+                        heap.pop();
+                    }
+                }
+            }
+        }
+        let more = heap.len() > max;
+        let mut hashes = heap.into_sorted_vec();
+        hashes.truncate(max);
+        // Looked up again, one with no numbers if it has gone meanwhile: a page ends where it does.
+        let entry = |hash: InfoHash| {
+            let found = self.scrape_one(&hash);
+            found.unwrap_or(ScrapeEntry {
+                info_hash: hash,
+                seeders: 0,
+                leechers: 0,
+                completed: 0,
+            })
+        };
+        (hashes.into_iter().map(entry).collect(), more)
     }
 
     /// One torrent with at most `peers_max` of its peers, if it is known.
@@ -163,6 +197,54 @@ mod tests {
         assert_eq!(hashes, [9, 8, 7]);
         assert_eq!(registry.overview(0).largest, []);
         assert_eq!(registry.overview(100).largest.len(), 9);
+    }
+
+    #[test]
+    fn pages_have_each_torrent_once_in_their_order() {
+        let (registry, _) = table(9);
+        let (mut had, mut after) = (Vec::new(), None);
+        loop {
+            let (page, more) = registry.page(after.as_ref(), 4);
+            had.extend(page.iter().map(|entry| entry.info_hash.0[0]));
+            after = had.last().map(|&last| InfoHash([last; 20]));
+            if !more {
+                break;
+            }
+            assert_eq!(page.len(), 4);
+        }
+        assert_eq!(had, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        // A page that ends with the last has none behind it.
+        assert!(!registry.page(None, 9).1 && registry.page(None, 8).1);
+        assert_eq!(registry.page(Some(&InfoHash([9; 20])), 4), (vec![], false));
+    }
+
+    #[test]
+    fn peer_that_does_not_know_what_is_left_is_shown_so() {
+        let (registry, now) = table(0);
+        for (port, left) in [
+            (1, i64::MAX.unsigned_abs()),
+            (2, u64::MAX),
+            (3, 0),
+            (4, 1 << 50),
+        ] {
+            registry
+                .announce(now, &request(port, left), [10, 0, 0, 1].into())
+                .unwrap();
+        }
+        let census = registry.census(&request(1, 1).info_hash, now, 9).unwrap();
+        let mut lefts: Vec<_> = census
+            .peers
+            .iter()
+            .map(|p| (p.address.port(), p.left))
+            .collect();
+        lefts.sort_unstable();
+        let expect = [(1, None), (2, None), (3, Some(0)), (4, Some(1 << 50))];
+        assert_eq!(lefts, expect);
+        let snapshot = registry.snapshot(now);
+        let peers = snapshot.torrents[0].peers.iter();
+        let shown: Vec<_> = peers.map(|peer| (peer.address.port(), peer.left)).collect();
+        assert_eq!(shown, expect);
+        assert_eq!((census.entry.seeders, census.entry.leechers), (1, 3));
     }
 
     #[test]

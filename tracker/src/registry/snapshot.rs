@@ -41,8 +41,8 @@ pub struct PeerSnapshot {
     pub address: SocketAddr,
     /// Its name for this run.
     pub peer_id: PeerId,
-    /// What it misses, bytes.
-    pub left: u64,
+    /// What it misses, bytes; `None` when it does not know.
+    pub left: Option<u64>,
     /// What it says it sent, bytes.
     pub uploaded: u64,
     /// What it says it received, bytes.

@@ -16,7 +16,7 @@ use super::snapshot::{PeerDetail, PeerSnapshot, TorrentSnapshot};
 use super::store::State;
 use super::swarm::{Done, Key, Room, Swarm, Told, compact, socket_address};
 use super::{Answer, Families};
-use crate::announce::{AnnounceRequest, ScrapeEntry};
+use crate::announce::{AnnounceRequest, ScrapeEntry, known_left};
 use crate::limits;
 
 #[derive(Debug)]
@@ -240,7 +240,7 @@ impl Torrent {
             Some(PeerSnapshot {
                 address,
                 peer_id: state.peer_id,
-                left: detail.left,
+                left: known_left(detail.left),
                 uploaded: detail.uploaded,
                 downloaded: detail.downloaded,
                 last_seen: Duration::from_secs(now.saturating_sub(state.seen()).into()),
@@ -281,9 +281,10 @@ fn fair<const N: usize>(
         address: socket_address(address),
         peer_id: state.peer_id,
         is_seed,
-        left: detail
-            .map(|detail| detail.left)
-            .or_else(|| is_seed.then_some(0)),
+        left: match detail {
+            Some(detail) => known_left(detail.left),
+            None => is_seed.then_some(0),
+        },
         last_seen: Duration::from_secs(now.saturating_sub(state.seen()).into()),
     })
 }

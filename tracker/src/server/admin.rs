@@ -10,6 +10,7 @@
 //! ```
 
 mod api;
+mod page;
 mod rules;
 mod token;
 

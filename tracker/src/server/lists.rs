@@ -260,6 +260,13 @@ impl Watch {
         let _ = self.asks.try_send(());
     }
 
+    /// Whether a torrent was given by name, beside all files.
+    pub(super) fn is_by_name(&self, info_hash: &InfoHash) -> bool {
+        self.allowed
+            .as_ref()
+            .is_some_and(|allowed| allowed.contains(info_hash))
+    }
+
     pub(super) fn news(&self) -> Receiver<News> {
         self.news_queue.clone()
     }

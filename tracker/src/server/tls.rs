@@ -95,7 +95,9 @@ impl Tls {
     /// # Errors
     /// [`TlsError`] names the file at fault.
     pub(super) fn new(files: TlsFiles) -> Result<Self, TlsError> {
-        let state = Mutex::new(read(&files)?);
+        let seen = seen(&files);
+        let acceptor = read(&files)?;
+        let state = Mutex::new(State { acceptor, seen });
         Ok(Self { files, state })
     }
 
@@ -104,13 +106,18 @@ impl Tls {
         self.lock().acceptor.clone()
     }
 
-    /// Reads both files again; what was good until now stays if they are not.
+    /// Reads both files again; what was good until now stays if they are not, and the same files
+    /// are no change any more.
     ///
     /// # Errors
     /// [`TlsError`] names the file at fault.
     pub(super) fn reload(&self) -> Result<(), TlsError> {
-        let state = read(&self.files)?;
-        *self.lock() = state;
+        // Before they are read, so that a change in between is noticed.
+        let seen = seen(&self.files);
+        let read = read(&self.files);
+        let mut state = self.lock();
+        state.seen = seen;
+        state.acceptor = read?;
         Ok(())
     }
 
@@ -136,9 +143,7 @@ fn seen(files: &TlsFiles) -> Seen {
     [&files.certificates, &files.key].map(|path| fs::metadata(path).ok()?.modified().ok())
 }
 
-fn read(files: &TlsFiles) -> Result<State, TlsError> {
-    // Before they are read, so that a change in between is noticed.
-    let seen = seen(files);
+fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let path = &files.certificates;
     let pem = |path: &Path, what| TlsError::Pem {
         path: path.to_owned(),
@@ -158,8 +163,7 @@ fn read(files: &TlsFiles) -> Result<State, TlsError> {
             path: path.clone(),
             source,
         })?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    Ok(State { acceptor, seen })
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {

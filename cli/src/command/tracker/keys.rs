@@ -1,6 +1,7 @@
 //! `shoal keys`: the passkeys of a tracker that does not run.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shoal_tracker::policy::{KeyLimits, KeyRecord, Passkey};
@@ -38,13 +39,13 @@ pub(crate) fn run(task: KeysTask) -> Result<(), Error> {
                 source: io::Error::other(error.to_string()),
             })?;
             let key = Passkey::from_random(bytes);
-            let mut keys = KeptKeys::open(&state_folder(state_dir.as_deref())).map_err(failed)?;
+            let mut keys = open(state_dir.as_deref())?;
             keys.put(key, limits).map_err(failed)?;
             keys.close().map_err(failed)?;
             render::say(key).map_err(Error::Output)
         }
         KeysTask::List { state_dir } => {
-            let keys = KeptKeys::open(&state_folder(state_dir.as_deref())).map_err(failed)?;
+            let keys = open(state_dir.as_deref())?;
             let listed = keys
                 .keys()
                 .iter()
@@ -55,7 +56,7 @@ pub(crate) fn run(task: KeysTask) -> Result<(), Error> {
         KeysTask::Remove { key, state_dir } => {
             let wrong = || UsageError::Passkey(key.clone());
             let parsed = Passkey::from_hex(key.as_bytes()).ok_or_else(wrong)?;
-            let mut keys = KeptKeys::open(&state_folder(state_dir.as_deref())).map_err(failed)?;
+            let mut keys = open(state_dir.as_deref())?;
             let removed = keys.remove(&parsed).map_err(failed)?;
             keys.close().map_err(failed)?;
             if removed {
@@ -65,6 +66,11 @@ pub(crate) fn run(task: KeysTask) -> Result<(), Error> {
             }
         }
     }
+}
+
+fn open(state_dir: Option<&Path>) -> Result<KeptKeys, Error> {
+    let folder = state_folder(state_dir).ok_or(UsageError::NoStateFolder)?;
+    KeptKeys::open(&folder).map_err(failed)
 }
 
 fn failed(error: impl Into<ServerError>) -> Error {

@@ -10,8 +10,9 @@ use crate::config;
 
 /// Fills in what the options say.
 pub(super) fn apply(typed: Policy, config: &mut ServerConfig) {
-    config.state = (!typed.no_state).then(|| StateConfig {
-        folder: state_folder(typed.state_dir.as_deref()),
+    let folder = state_folder(typed.state_dir.as_deref()).filter(|_| !typed.no_state);
+    config.state = folder.map(|folder| StateConfig {
+        folder,
         swarms: typed.keep_swarms,
     });
     config.lists = ListFiles {
@@ -37,12 +38,22 @@ pub(super) fn is_closed(typed: &Policy) -> bool {
     !typed.folders.is_empty() || !typed.allow.is_empty()
 }
 
-/// The folder given, else the user's, else the current one's.
-pub(super) fn state_folder(given: Option<&Path>) -> PathBuf {
+/// What is lost when no folder can be named and nobody said that none is wanted.
+pub(super) fn warning(typed: &Policy) -> Option<String> {
+    let is_lost = !typed.no_state && state_folder(typed.state_dir.as_deref()).is_none();
+    is_lost.then(|| {
+        "nothing is kept: completed counts, passkeys and lists made here are lost when it ends, \
+         since neither XDG_STATE_HOME nor HOME names a folder; name one with --state-dir DIR, or \
+         say --no-state"
+            .to_owned()
+    })
+}
+
+/// The folder given, else the user's, if there is one.
+pub(super) fn state_folder(given: Option<&Path>) -> Option<PathBuf> {
     if let Some(given) = given {
-        return given.to_owned();
+        return Some(given.to_owned());
     }
     let ours = config::state_folder(None, |name| env::var_os(name));
-    ours.unwrap_or_else(|| PathBuf::from(".shoal"))
-        .join("tracker")
+    Some(ours?.join("tracker"))
 }

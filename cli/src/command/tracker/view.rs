@@ -81,7 +81,7 @@ struct Torrent<'a> {
 struct Peer {
     address: String,
     client: String,
-    left: u64,
+    left: Option<u64>,
     uploaded: u64,
     downloaded: u64,
     last_seen_s: u64,
@@ -324,7 +324,7 @@ impl View {
                 "    {:<21}  {:<24}  left {}, up {}, down {}, seen {} ago",
                 peer.address.to_string(),
                 peer.peer_id.client_name(),
-                Bytes(peer.left),
+                left(peer.left),
                 Bytes(peer.uploaded),
                 Bytes(peer.downloaded),
                 Time(peer.last_seen)
@@ -342,6 +342,11 @@ impl View {
             .get(info_hash)
             .map_or_else(|| info_hash.to_string(), |name| Printable(name).to_string())
     }
+}
+
+/// What a peer misses, for people.
+fn left(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string())
 }
 
 /// The URL that reaches a path at an address.
@@ -362,6 +367,22 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peer_that_does_not_know_what_is_left_says_so() {
+        assert_eq!(left(None), "unknown");
+        assert_eq!(left(Some(0)), Bytes(0).to_string());
+        let peer = PeerSnapshot {
+            address: ([10, 0, 0, 1], 5).into(),
+            peer_id: shoal_metainfo::PeerId(*b"-TR4050-abcdefghijkl"),
+            left: None,
+            uploaded: 0,
+            downloaded: 0,
+            last_seen: std::time::Duration::ZERO,
+        };
+        let shown = serde_json::to_value(Peer::new(&peer)).unwrap();
+        assert_eq!(shown["left"], serde_json::Value::Null);
+    }
 
     #[test]
     fn announce_url_is_one_that_can_be_reached() {

@@ -6,6 +6,7 @@ use fastrand::Rng;
 use shoal_metainfo::PeerId;
 
 use super::{Key, PeerDetail, Room, Swarm};
+use crate::announce::LEFT_UNKNOWN;
 use crate::registry::store::State;
 
 /// A peer that announced here is known here best: another tracker's word of it counts when it is
@@ -68,7 +69,7 @@ impl<const N: usize> Swarm<N> {
 /// whose torrent has no metadata yet is `left` of all that fits.
 fn unknown(is_seed: bool) -> PeerDetail {
     PeerDetail {
-        left: if is_seed { 0 } else { i64::MAX.unsigned_abs() },
+        left: if is_seed { 0 } else { LEFT_UNKNOWN },
         uploaded: 0,
         downloaded: 0,
     }

@@ -11,6 +11,7 @@ use tide::http::{Method, Response};
 
 use super::super::app::Asked;
 use super::super::{Shared, pages};
+use super::page::Page;
 use super::{failed, json, not_allowed, rules};
 use crate::announce::ScrapeEntry;
 use crate::{admin, limits};
@@ -29,7 +30,7 @@ pub(super) fn answer(
             pages::shown(shared, "/stats.json", asked, pages::Viewer::Admin).unwrap_or_else(nothing)
         }
         (["stats"], _) => not_allowed("GET"),
-        (["torrents"], Method::Get) => torrents(shared),
+        (["torrents"], Method::Get) => torrents(shared, &asked.query),
         (["torrents"], _) => not_allowed("GET"),
         (["torrents", "remove"], Method::Post) => remove_all(shared, body),
         (["torrents", "remove"], _) => not_allowed("POST"),
@@ -39,7 +40,7 @@ pub(super) fn answer(
             Some(hash) => torrent(shared, hash),
         },
         (["torrents", _], _) => not_allowed("GET, DELETE"),
-        (["lists", ..] | ["keys", ..], _) => rules::answer(shared, method, &parts, body),
+        (["lists", ..] | ["keys", ..], _) => rules::answer(shared, method, &parts, asked, body),
         _ => nothing(),
     }
 }
@@ -58,11 +59,30 @@ fn numbers(shared: &Shared, entry: &ScrapeEntry) -> Value {
     })
 }
 
-fn torrents(shared: &Shared) -> tide::Response {
+/// The largest; or, asked for page by page, all in the order of their info hashes.
+fn torrents(shared: &Shared, query: &[u8]) -> tide::Response {
+    if !query.is_empty() {
+        return torrents_after(shared, query);
+    }
     let overview = shared.front.overview(&shared.registry);
     let largest = overview.largest.iter().map(|entry| numbers(shared, entry));
     let torrents: Vec<_> = largest.collect();
     let answer = object!({ "total": overview.torrents, "torrents": torrents });
+    json(StatusCode::Ok, &answer)
+}
+
+fn torrents_after(shared: &Shared, query: &[u8]) -> tide::Response {
+    let hash = |text: &[u8]| InfoHash::from_hex(std::str::from_utf8(text).ok()?);
+    let page = match Page::read(query, hash, "`after` must be an info hash, 40 hex digits") {
+        Ok(page) => page,
+        Err(error) => return failed(StatusCode::BadRequest, &error.to_string()),
+    };
+    let (entries, more) = shared.registry.page(page.after.as_ref(), page.limit);
+    let last = entries.last().filter(|_| more);
+    let next = last.map(|last| last.info_hash.to_string());
+    let torrents: Vec<_> = entries.iter().map(|entry| numbers(shared, entry)).collect();
+    let (total, _) = shared.registry.size();
+    let answer = object!({ "total": total, "torrents": torrents, "next": next });
     json(StatusCode::Ok, &answer)
 }
 
@@ -95,7 +115,24 @@ fn unknown() -> tide::Response {
     )
 }
 
+/// Why a torrent stays. The table of a closed tracker says what is served, so who took one out that
+/// lists still name would refuse it until the lists are read again, and nobody would know why.
+fn kept(shared: &Shared, hash: &InfoHash) -> Option<tide::Response> {
+    let by = match () {
+        () if shared.watch.is_by_name(hash) => "it is on the command line",
+        () if shared.registry.lists().names(hash) => "a folder or a list allows it",
+        () => return None,
+    };
+    let what = format!(
+        "{hash} is served because {by}; to serve it no more, deny it: POST /api/lists/deny"
+    );
+    Some(failed(StatusCode::Conflict, &what))
+}
+
 fn remove(shared: &Shared, hash: InfoHash) -> tide::Response {
+    if let Some(conflict) = kept(shared, &hash) {
+        return conflict;
+    }
     if shared.registry.remove(&hash) {
         Response::new(StatusCode::NoContent).into()
     } else {
@@ -106,6 +143,10 @@ fn remove(shared: &Shared, hash: InfoHash) -> tide::Response {
 fn remove_all(shared: &Shared, body: &[u8]) -> tide::Response {
     match admin::info_hashes(body) {
         Ok(hashes) => {
+            // All or none: half of what was asked for is hard to make good.
+            if let Some(conflict) = hashes.iter().find_map(|hash| kept(shared, hash)) {
+                return conflict;
+            }
             let removed = hashes
                 .iter()
                 .filter(|hash| shared.registry.remove(hash))

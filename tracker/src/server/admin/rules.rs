@@ -12,7 +12,9 @@ use tide::StatusCode;
 use tide::http::{Method, Response};
 
 use super::super::Shared;
+use super::super::app::Asked;
 use super::api::nothing;
+use super::page::Page;
 use super::{failed, json, not_allowed};
 use crate::policy::{KeyLimits, KeyStatus, Passkey, Policy};
 use crate::{admin, limits};
@@ -22,6 +24,7 @@ pub(super) fn answer(
     shared: &Shared,
     method: Method,
     parts: &[&str],
+    asked: &Asked,
     body: &[u8],
 ) -> tide::Response {
     let policy = &shared.policy;
@@ -32,7 +35,7 @@ pub(super) fn answer(
         (["lists", "deny"], Method::Post) => change(policy, body, Some(false)),
         (["lists", "clear"], Method::Post) => change(policy, body, None),
         (["lists", "allow" | "deny" | "clear"], _) => not_allowed("POST"),
-        (["keys"], Method::Get) => keys(policy),
+        (["keys"], Method::Get) => keys(policy, &asked.query),
         (["keys"], Method::Post) => add(policy, body),
         (["keys"], _) => not_allowed("GET, POST"),
         (["keys", key], Method::Get | Method::Delete) => match Passkey::from_hex(key.as_bytes()) {
@@ -95,12 +98,21 @@ fn shown(status: &KeyStatus) -> Value {
     })
 }
 
-fn keys(policy: &Policy) -> tide::Response {
-    let all = policy.keys(Instant::now());
-    let first: Vec<_> = all.iter().take(limits::LARGEST_MAX).map(shown).collect();
+fn keys(policy: &Policy, query: &[u8]) -> tide::Response {
+    let what = "`after` must be a passkey, 32 hex digits";
+    let page = match Page::read(query, Passkey::from_hex, what) {
+        Ok(page) => page,
+        Err(error) => return failed(StatusCode::BadRequest, &error.to_string()),
+    };
+    let (keys, total, more) = policy.keys_after(Instant::now(), page.after, page.limit);
+    let next = keys
+        .last()
+        .filter(|_| more)
+        .map(|last| last.key.to_string());
+    let keys: Vec<_> = keys.iter().map(shown).collect();
     json(
         StatusCode::Ok,
-        &object!({ "total": all.len(), "keys": first }),
+        &object!({ "total": total, "keys": keys, "next": next }),
     )
 }
 

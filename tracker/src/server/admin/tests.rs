@@ -19,6 +19,11 @@ struct Door {
 
 impl Door {
     fn open() -> Self {
+        Self::open_with(None)
+    }
+
+    /// With torrents that are given by name.
+    fn open_with(allowed: Option<std::collections::BTreeSet<InfoHash>>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let admin = AdminConfig {
             listen: any,
@@ -27,6 +32,7 @@ impl Door {
         let config = ServerConfig {
             listen: vec![any],
             udp_workers: 0,
+            allowed,
             front: FrontConfig {
                 admin: Some(admin),
                 ..FrontConfig::default()
@@ -111,6 +117,70 @@ fn operator_looks_at_torrents_and_removes_them() {
     assert_eq!((status, &removed["removed"]), (200, &1.into()));
     assert_eq!(door.handle.shared.registry.size(), (1, 1));
     assert_eq!(door.ask("GET /api/stats", "").1["peers"], 1);
+}
+
+#[test]
+fn torrent_that_is_served_by_name_or_by_list_is_not_removed() {
+    let hash = |n: u8| InfoHash([n; 20]);
+    let door = Door::open_with(Some((1..=3).map(hash).collect()));
+    door.handle.policy().allow(hash(4));
+    for (n, why) in [(1, "on the command line"), (4, "a list allows it")] {
+        let (status, answer) = door.ask(&format!("DELETE /api/torrents/{}", hash(n)), "");
+        let error = answer["error"].as_str().unwrap();
+        assert_eq!(status, 409, "{error}");
+        assert!(
+            error.contains(why) && error.contains("/api/lists/deny"),
+            "{error}"
+        );
+    }
+    let body = format!("{{\"info_hashes\":[\"{}\"]}}", hash(2));
+    assert_eq!(door.ask("POST /api/torrents/remove", &body).0, 409);
+    assert_eq!(door.handle.shared.registry.size(), (4, 3));
+    // What the answer advises helps.
+    door.ask("POST /api/lists/deny", &body);
+    assert_eq!(door.handle.shared.registry.size(), (3, 2));
+    assert_eq!(
+        door.ask(&format!("DELETE /api/torrents/{}", hash(2)), "").0,
+        404
+    );
+}
+
+#[test]
+fn operator_turns_pages_of_torrents_and_keys() {
+    let door = Door::open();
+    for _ in 0..5 {
+        assert_eq!(door.ask("POST /api/keys", "{}").0, 201);
+    }
+    for (path, name, key, total) in [
+        ("/api/torrents", "torrents", "info_hash", 3),
+        ("/api/keys", "keys", "key", 5),
+    ] {
+        let (mut had, mut query) = (Vec::new(), "?limit=2".to_owned());
+        loop {
+            let (status, page) = door.ask(&format!("GET {path}{query}"), "");
+            assert_eq!((status, &page["total"]), (200, &total.into()), "{page}");
+            let entries = page[name].as_array().unwrap();
+            had.extend(
+                entries
+                    .iter()
+                    .map(|entry| entry[key].as_str().unwrap().to_owned()),
+            );
+            let Some(next) = page["next"].as_str() else {
+                break;
+            };
+            assert_eq!(entries.len(), 2);
+            query = format!("?after={next}&limit=2");
+        }
+        assert_eq!(had.len(), total, "{path}");
+        assert!(had.is_sorted_by(|a, b| a < b), "{had:?}");
+        for wrong in ["?after=x", "?limit=0", "?limit=1001", "?page=2"] {
+            assert_eq!(
+                door.ask(&format!("GET {path}{wrong}"), "").0,
+                400,
+                "{wrong}"
+            );
+        }
+    }
 }
 
 #[test]

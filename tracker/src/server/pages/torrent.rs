@@ -192,7 +192,7 @@ fn addresses(html: &mut Html, peers: &[CensusPeer]) {
             .raw("</td><td class=\"n\">");
         match peer.left {
             Some(left) => html.number(left),
-            None => html.raw("–"),
+            None => html.raw("unknown"),
         };
         html.raw("</td><td class=\"n\">")
             .plain(duration(peer.last_seen.as_secs()));

@@ -1,0 +1,100 @@
+//! What is told on standard error beside events, and what a tracker without a folder says.
+
+use serde_json::Value;
+
+use crate::support::{Folder, TRACKER};
+
+/// Each line as an object of the log.
+#[track_caller]
+fn logged(stderr: &str) -> Vec<Value> {
+    let read = |line: &str| -> Value {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        for key in ["timestamp", "level", "target"] {
+            assert!(line[key].is_string(), "{line}");
+        }
+        assert!(line["fields"]["message"].is_string(), "{line}");
+        line
+    };
+    stderr.lines().map(read).collect()
+}
+
+#[test]
+fn log_of_a_tracker_with_events_is_an_object_a_line() {
+    let folder = Folder::new();
+    let line = ["tracker", "--no-state", "--json", "--listen", "127.0.0.1:0"];
+    let front = ["--trust-forwarded-for", "-vv"];
+    let mut command = folder.command(line.iter().chain(&front));
+    command.env("SHOAL_LOG", "trace");
+    let mut tracker = crate::support::Running::spawn(command, "tracker");
+    tracker.wait("started");
+    tracker.signal(rustix::process::Signal::TERM);
+    let (code, _, stderr) = tracker.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    let lines = logged(&stderr);
+    assert!(!lines.is_empty(), "nothing was logged");
+}
+
+#[test]
+fn failure_and_notes_of_any_command_with_events_are_objects_too() {
+    let folder = Folder::new();
+    let check = |ended: crate::support::Ended, code, level: &str, said: &str| {
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let lines = logged(&ended.stderr);
+        let is_told = |line: &Value| {
+            line["level"] == level && line["fields"]["message"].as_str().unwrap().contains(said)
+        };
+        assert!(lines.iter().any(is_told), "{said:?} is not in {lines:?}");
+    };
+    let verify = folder.run(["verify", "none.torrent", "--json"]);
+    check(verify, 1, "ERROR", "none.torrent");
+    folder.file("d/.hidden", 5);
+    folder.file("d/a", 5);
+    folder.done(["create", "d", TRACKER]);
+    let create = folder.run([
+        "create",
+        "d",
+        "udp://t.test/x",
+        "--output",
+        "e.torrent",
+        "--json",
+    ]);
+    logged(&create.stderr);
+    // For people it is as it was.
+    let verify = folder.run(["verify", "none.torrent"]);
+    assert!(verify.stderr.starts_with("shoal: "), "{verify:?}");
+}
+
+#[test]
+fn tracker_without_a_folder_for_its_state_says_what_is_lost() {
+    let folder = Folder::new();
+    let said = |more: &[&str]| {
+        let line = ["tracker", "--json", "--listen", "127.0.0.1:0"];
+        let mut command = folder.command(line.iter().chain(more));
+        command.env_remove("HOME").env_remove("XDG_STATE_HOME");
+        let mut tracker = crate::support::Running::spawn(command, "tracker");
+        tracker.wait("started");
+        tracker.signal(rustix::process::Signal::TERM);
+        let (code, events, stderr) = tracker.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        let warned = events
+            .into_iter()
+            .filter(|event| event["event"] == "warning");
+        warned
+            .map(|event| event["message"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let [warning] = &said(&[])[..] else {
+        panic!("not one warning");
+    };
+    for words in ["completed counts", "passkeys", "--state-dir"] {
+        assert!(warning.contains(words), "{warning}");
+    }
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
+    assert_eq!(said(&["--no-state"]), [""; 0]);
+    assert_eq!(said(&["--state-dir", "kept"]), [""; 0]);
+    let mut keys = folder.command(["keys", "add"]);
+    keys.env_remove("HOME").env_remove("XDG_STATE_HOME");
+    let output = keys.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--state-dir"));
+}
