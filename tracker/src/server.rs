@@ -55,6 +55,8 @@ use paths::Paths;
 pub use proxies::{Net, NetError};
 use state::State;
 pub use state::{KeptKeys, StateConfig, StateError};
+#[cfg(feature = "store")]
+pub(crate) use tls::chain;
 pub use tls::{TlsError, TlsFiles};
 use udp::Workers;
 

@@ -13,10 +13,12 @@ mod line;
 mod link;
 mod nodes;
 mod slots;
+mod wire;
 mod words;
 
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +27,16 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
 use crate::limits;
 use crate::registry::Registry;
+use crate::server::TlsError;
 use link::Link;
+use wire::Authorities;
 
 /// Where the store is, and how it is used.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
     servers: Vec<ConnectionInfo>,
+    /// With them all speak TLS.
+    authorities: Option<Authorities>,
     every: Duration,
     events: Option<Sender<StoreEvent>>,
 }
@@ -50,6 +56,15 @@ pub enum StoreError {
     /// No URL.
     #[error("no URL of a store was given")]
     NoUrl,
+    /// Some servers with TLS, others without.
+    #[error("some of the store's URLs begin rediss:// and others redis://; give one kind")]
+    Mixed,
+    /// An authority without TLS.
+    #[error("an authority is for a store with TLS; let its URL begin rediss://")]
+    NoTls,
+    /// A file of authorities that cannot be used.
+    #[error(transparent)]
+    Authority(#[from] TlsError),
 }
 
 /// What there is to tell of the store.
@@ -90,6 +105,8 @@ enum StoreFault {
     Io(#[from] io::Error),
     #[error("it did not answer within {} s", limits::STORE_ANSWER_MAX.as_secs())]
     Silent,
+    #[error("TLS failed: {0}")]
+    Tls(String),
     #[error("it says: {0}")]
     Refused(String),
     #[error("it answers, but not as Redis does: {0}")]
@@ -116,7 +133,9 @@ impl StoreFault {
 
 impl StoreConfig {
     /// A store at these URLs, `redis://[[NAME]:PASSWORD@]HOST[:PORT][/DB]`: one, or some of a
-    /// cluster's, which tell of the others. All have the name and password of the first.
+    /// cluster's, which tell of the others. All have the name and password of the first. With
+    /// `rediss://` they speak TLS, and their certificates are of public authorities unless
+    /// [`StoreConfig::trusting`] names others.
     ///
     /// # Errors
     /// [`StoreError`] when there is none, or one is of another kind.
@@ -126,11 +145,26 @@ impl StoreConfig {
         if servers.is_empty() {
             return Err(StoreError::NoUrl);
         }
+        let secure = urls.iter().filter(|url| is_secure(url.as_ref())).count();
+        if secure != 0 && secure != servers.len() {
+            return Err(StoreError::Mixed);
+        }
         Ok(Self {
             servers,
+            authorities: (secure != 0).then(Authorities::public),
             every: limits::STORE_EVERY_DEFAULT,
             events: None,
         })
+    }
+
+    /// Trusts the certificate authorities of this PEM file, and no others.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store is used without TLS, or the file is none of certificates.
+    pub fn trusting(mut self, file: &Path) -> Result<Self, StoreError> {
+        let authorities = self.authorities.as_mut().ok_or(StoreError::NoTls)?;
+        *authorities = Authorities::read(file)?;
+        Ok(self)
     }
 
     /// Told and asked so often.
@@ -161,7 +195,7 @@ impl StoreConfig {
             .iter()
             .filter_map(nodes::host_and_port)
             .all(|(host, _)| {
-                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let host = bare(&host);
                 let ip = host.parse::<IpAddr>();
                 ip.map_or(host == "localhost", |ip| ip.is_loopback())
             })
@@ -172,20 +206,32 @@ fn server(url: &str) -> Result<ConnectionInfo, StoreError> {
     let refused = |why: &str| StoreError::Url {
         why: why.to_owned(),
     };
-    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
+    let kinds = ["redis:", "rediss:", "valkey:", "valkeys:"];
+    let Some(rest) = kinds.iter().find_map(|kind| url.strip_prefix(kind)) else {
         return Err(refused(
-            "TLS to the store is not there; use a tunnel of your own",
+            "it does not begin redis://, rediss://, valkey:// or valkeys://",
         ));
+    };
+    // The crate knows it so: that a certificate is not to be verified.
+    if is_secure(url) && url.contains('#') {
+        return Err(refused("certificates are verified, whatever follows a #"));
     }
-    if !url.starts_with("redis:") && !url.starts_with("valkey:") {
-        return Err(refused("it does not begin redis:// or valkey://"));
-    }
-    let info = url.into_connection_info();
+    // TLS is ours: the crate reads the rest, without its own.
+    let info = format!("redis:{rest}").into_connection_info();
     let info = info.map_err(|error| refused(error.detail().unwrap_or("it is not a URL")))?;
     match info.addr() {
         ConnectionAddr::Tcp(host, _) if !host.is_empty() => Ok(info),
         _ => Err(refused("it names no host")),
     }
+}
+
+fn is_secure(url: &str) -> bool {
+    url.starts_with("rediss:") || url.starts_with("valkeys:")
+}
+
+/// A host without what stands round an IPv6 address in a URL.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Starts the thread that shares a table through the store until `stop` is closed. What is returned
@@ -240,7 +286,8 @@ mod tests {
     fn what_is_no_url_of_a_store_is_refused() {
         for (url, expect) in [
             ("http://a", "does not begin redis://"),
-            ("rediss://a:1", "TLS"),
+            ("rediss://a:1/#insecure", "certificates are verified"),
+            ("rediss://a/x", "store's URL"),
             ("redis://", "store's URL"),
             ("redis://a:99999", "store's URL"),
             ("redis://a/x", "store's URL"),
@@ -250,5 +297,33 @@ mod tests {
             assert!(error.contains(expect), "{url}: {error}");
         }
         assert!(matches!(StoreConfig::new(&[""; 0]), Err(StoreError::NoUrl)));
+        let mixed = StoreConfig::new(&["rediss://a", "redis://b"]);
+        assert!(matches!(mixed, Err(StoreError::Mixed)));
+        let plain = StoreConfig::new(&["redis://a"]).unwrap();
+        let trusting = plain.trusting(Path::new("ca.pem"));
+        assert!(matches!(trusting, Err(StoreError::NoTls)));
+    }
+
+    #[test]
+    fn no_word_on_a_url_holds_its_password() {
+        for url in [
+            "redis://me:hunter2@a:99999",
+            "redis://me:hunter2@a/x",
+            "redis://me:hunter2@",
+            "redis://me:hunter2@[::1",
+            "redis://me:hunter2%ff@a",
+            "redis://me%ff:hunter2@a",
+            "redis://me:hunter2@a b",
+            "rediss://me:hunter2@a/#insecure",
+            "redis://me:hunter2@a?protocol=hunter2",
+            "http://me:hunter2@a",
+            "me:hunter2@a",
+        ] {
+            let said = match StoreConfig::new(&[url]) {
+                Ok(config) => format!("{config:?} {:?}", config.addresses()),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(!said.contains("hunter2"), "{url}: {said}");
+        }
     }
 }

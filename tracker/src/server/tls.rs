@@ -56,6 +56,14 @@ pub enum TlsError {
         /// What it should be.
         what: &'static str,
     },
+    /// A certificate that no authority can have.
+    #[error("a certificate of {path} is of no authority: {source}")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What rustls says.
+        source: rustls::Error,
+    },
     /// A key that does not belong to the certificate, or is of a kind we cannot use.
     #[error("certificate and key of {path} cannot be used together: {source}")]
     Pair {
@@ -145,13 +153,7 @@ fn seen(files: &TlsFiles) -> Seen {
 
 fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let path = &files.certificates;
-    let pem = |path: &Path, what| TlsError::Pem {
-        path: path.to_owned(),
-        what,
-    };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| pem(path, "certificate"))?;
+    let chain = chain(path)?;
     let key = PrivateKeyDer::from_pem_slice(&bytes(&files.key)?);
     let key = key.map_err(|_| pem(&files.key, "private key"))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -164,6 +166,21 @@ fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
             source,
         })?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn pem(path: &Path, what: &'static str) -> TlsError {
+    let path = path.to_owned();
+    TlsError::Pem { path, what }
+}
+
+/// The certificates of a PEM file, one at least.
+///
+/// # Errors
+/// [`TlsError`] when there is none.
+pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    chain.ok_or_else(|| pem(path, "certificate"))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -5,17 +5,18 @@
 
 use std::io::{self, Read, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::{Cmd, ConnectionInfo, Parser, Pipeline, Value, cmd};
 
 use super::StoreFault;
+use super::wire::{Authorities, Wire};
 use super::words::{READ, Scripts, WRITE};
 use crate::limits;
 
 /// One connection, ready to be asked.
 pub(super) struct Line {
-    stream: TcpStream,
+    wire: Wire,
     parser: Parser,
     pub(super) scripts: Scripts,
 }
@@ -25,14 +26,11 @@ impl Line {
     pub(super) fn open(
         host: &str,
         port: u16,
-        info: &ConnectionInfo,
+        (info, authorities): (&ConnectionInfo, Option<&Authorities>),
         in_cluster: bool,
     ) -> Result<Self, StoreFault> {
-        let stream = connect(host, port)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(limits::STORE_ANSWER_MAX))?;
         let mut line = Self {
-            stream,
+            wire: Wire::new(connect(host, port)?, host, authorities)?,
             parser: Parser::new(),
             scripts: Scripts {
                 write: String::new(),
@@ -62,10 +60,11 @@ impl Line {
         }
         let mut answers = line.ask(greeting)?;
         let refused = |answer: &Value| match answer {
-            Value::ServerError(error) => Some(StoreFault::Refused(words(error))),
+            Value::ServerError(error) => Some(words(error)),
             _ => None,
         };
-        if let Some(fault) = answers.iter().find_map(refused) {
+        if let Some(why) = answers.iter().find_map(refused) {
+            let fault = StoreFault::Refused(without(why, settings.password()));
             return Err(fault);
         }
         let mut name = || match answers.pop() {
@@ -87,11 +86,13 @@ impl Line {
         for command in commands {
             pipeline.add_command(command);
         }
-        self.stream.write_all(&pipeline.get_packed_pipeline())?;
+        self.wire
+            .read_until(Instant::now() + limits::STORE_ANSWER_MAX);
+        self.wire.write_all(&pipeline.get_packed_pipeline())?;
+        self.wire.flush()?;
         let mut reader = Bounded {
-            stream: &self.stream,
+            wire: &mut self.wire,
             left: limits::STORE_ANSWER_BYTES_MAX,
-            until: Instant::now() + limits::STORE_ANSWER_MAX,
         };
         let mut answers = Vec::with_capacity(count);
         for _ in 0..count {
@@ -108,9 +109,19 @@ pub(super) fn words(error: &redis::ServerError) -> String {
     crate::text::printable(text.trim().as_bytes())
 }
 
+/// What a server says of a password is not passed on: one that knows no `AUTH` repeats it.
+fn without(why: String, password: Option<&str>) -> String {
+    match password {
+        Some(_) if !why.starts_with("WRONGPASS") && !why.starts_with("NOAUTH") => {
+            let (code, _) = why.split_once(' ').unwrap_or((&why, ""));
+            format!("{code} to the greeting, which has a password; see the log of the store")
+        }
+        _ => why,
+    }
+}
+
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    // What `[` and `]` stand round in an URL.
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = super::bare(host);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()?.take(limits::ADDRESSES_MAX) {
         match TcpStream::connect_timeout(&address, limits::STORE_CONNECT_MAX) {
@@ -121,21 +132,15 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Reads until a time, and so many bytes.
+/// Reads so many bytes.
 struct Bounded<'s> {
-    stream: &'s TcpStream,
+    wire: &'s mut Wire,
     left: u64,
-    until: Instant,
 }
 
 impl Read for Bounded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wait = self.until.saturating_duration_since(Instant::now());
-        if wait == Duration::ZERO {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(wait))?;
-        let read = (&mut self.stream).take(self.left).read(buffer)?;
+        let read = (&mut *self.wire).take(self.left).read(buffer)?;
         self.left -= read as u64;
         if read == 0 && !buffer.is_empty() {
             return Err(io::Error::other(if self.left == 0 {

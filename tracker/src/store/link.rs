@@ -74,7 +74,7 @@ impl<'r> Link<'r> {
         let rng = Rng::with_seed(u64::from_ne_bytes(seed));
         Self {
             table,
-            nodes: Nodes::new(config.servers.clone(), rng),
+            nodes: Nodes::new(config.servers.clone(), config.authorities.clone(), rng),
             scope: Scope {
                 is_local: config.is_local(),
             },

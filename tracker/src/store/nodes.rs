@@ -15,6 +15,7 @@ use shoal_metainfo::InfoHash;
 use super::StoreFault;
 use super::line::{Line, words};
 use super::slots::Slots;
+use super::wire::Authorities;
 use super::words::Scripts;
 use crate::limits;
 
@@ -59,6 +60,8 @@ pub(super) enum Outcome {
 
 pub(super) struct Nodes {
     given: Vec<ConnectionInfo>,
+    /// They all speak TLS, or none does.
+    authorities: Option<Authorities>,
     nodes: Vec<Node>,
     slots: Slots,
     /// The map is to be asked for again.
@@ -70,9 +73,14 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(given: Vec<ConnectionInfo>, rng: Rng) -> Self {
+    pub(super) fn new(
+        given: Vec<ConnectionInfo>,
+        authorities: Option<Authorities>,
+        rng: Rng,
+    ) -> Self {
         Self {
             given,
+            authorities,
             nodes: Vec::new(),
             slots: Slots::One,
             is_stale: true,
@@ -109,11 +117,12 @@ impl Nodes {
         }
         let mut again = Vec::new();
         let in_cluster = self.slots != Slots::One;
+        let who = (&self.given[0], self.authorities.as_ref());
         for (place, node) in self.nodes.iter_mut().enumerate() {
             if node.line.is_some() || !node.retry.is_due(now) {
                 continue;
             }
-            match Line::open(&node.host, node.port, &self.given[0], in_cluster) {
+            match Line::open(&node.host, node.port, who, in_cluster) {
                 Ok(line) => {
                     (node.line, node.retry) = (Some(line), Retry::default());
                     again.push(place);
@@ -135,11 +144,12 @@ impl Nodes {
         let known = self.nodes.iter().map(|node| (node.host.clone(), node.port));
         let given = self.given.iter().filter_map(host_and_port);
         let all: Vec<_> = given.chain(known).collect();
+        let who = (&self.given[0], self.authorities.as_ref());
         for (host, port) in all {
             let mut slots = cmd("CLUSTER");
             slots.arg("SLOTS");
-            let asked = Line::open(&host, port, &self.given[0], true)
-                .and_then(|mut line| line.ask(vec![slots]));
+            let asked =
+                Line::open(&host, port, who, true).and_then(|mut line| line.ask(vec![slots]));
             match asked.map(|mut answers| answers.pop()) {
                 // One that is no cluster says so.
                 Ok(Some(Value::ServerError(_))) => {

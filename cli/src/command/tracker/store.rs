@@ -26,7 +26,12 @@ pub(super) fn config(options: &StoreOptions) -> Result<Option<StoreConfig>, Usag
     }
     // Half a second for those who say 0.
     let every = Duration::from_secs(options.every.into()).max(Duration::from_millis(500));
-    let config = StoreConfig::new(&options.urls).map_err(UsageError::Store)?;
+    let config = StoreConfig::new(&options.urls);
+    let config = config.and_then(|config| match &options.authorities {
+        Some(file) => config.trusting(file),
+        None => Ok(config),
+    });
+    let config = config.map_err(UsageError::Store)?;
     Ok(Some(config.every(every)))
 }
 
