@@ -35,8 +35,8 @@ impl AnnounceEvent {
     }
 }
 
-/// What is announced as `left` by who does not know it, since it has no metadata yet. Source: clients
-/// in the field send all that a signed number holds.
+/// What is announced as `left` by who does not know it, since it has no metadata yet. Source:
+/// clients in the field send all that a signed number holds.
 pub const LEFT_UNKNOWN: u64 = i64::MAX.unsigned_abs();
 
 /// What is left, if that is known: a number that no torrent can have is a word for "unknown".

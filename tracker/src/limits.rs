@@ -156,8 +156,9 @@ pub const SWEEP_TORRENT_COST: usize = 8;
 /// Peers of a torrent that are looked at within an announce, when it is time. Ours: microseconds.
 pub const SWEEP_AT_ONCE: usize = 1_024;
 
-/// Most that a peer can miss, bytes; who says more says that it does not know. Ours: an exbibyte, far
-/// above any torrent, and below what clients announce that have no metadata, 2^63 - 1 or 2^64 - 1.
+/// Most that a peer can miss, bytes; who says more says that it does not know. Ours: an exbibyte,
+/// far above any torrent, and below what clients announce that have no metadata, 2^63 - 1 or
+/// 2^64 - 1.
 pub const LEFT_MAX: u64 = 1 << 60;
 
 /// Peers given to one who does not say how many. Source: BEP 3's reference tracker, 50.

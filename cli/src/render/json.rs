@@ -1,4 +1,5 @@
-//! One JSON object a line: events on standard output, the log on standard error. The events are documented in docs/json-events.md.
+//! One JSON object a line: events on standard output, the log on standard error. The events are
+//! documented in docs/json-events.md.
 //!
 //! Each line is written whole and at once. Knows nothing of what the events mean.
 

@@ -2,6 +2,7 @@
 //! work, killed, empty, hanging, and full of garbage.
 
 pub(crate) mod room;
+mod secret;
 
 use std::time::{Duration, Instant};
 

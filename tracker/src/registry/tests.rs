@@ -348,7 +348,10 @@ fn snapshot_shows_every_peer() {
         .map(|p| (p.address.port(), p.last_seen))
         .collect();
     assert_eq!(seen, [(1, Duration::ZERO), (2, Duration::from_secs(3))]);
-    assert_eq!((torrent.peers[1].left, torrent.peers[1].downloaded), (5, 2));
+    assert_eq!(
+        (torrent.peers[1].left, torrent.peers[1].downloaded),
+        (Some(5), 2)
+    );
 }
 
 #[test]

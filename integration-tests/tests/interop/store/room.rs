@@ -1,7 +1,9 @@
 //! Real Redis servers, trackers that share them, and announces by hand. All on loopback.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -36,11 +38,36 @@ pub(crate) fn wait(what: &str, said: impl Fn() -> String, mut is_so: impl FnMut(
     }
 }
 
+/// RFC 7468: base64 between two lines.
+fn pem(what: &str, der: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for (at, three) in der.chunks(3).enumerate() {
+        let byte = |at| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let is_there = digit <= three.len();
+            let value = (bits >> (18 - 6 * digit) & 63) as usize;
+            text.push(if is_there { DIGITS[value].into() } else { '=' });
+        }
+        if at % 16 == 15 {
+            text.push('\n');
+        }
+    }
+    format!(
+        "-----BEGIN {what}-----\n{}\n-----END {what}-----\n",
+        text.trim_end()
+    )
+}
+
 /// A real redis-server, killed when it is dropped.
 pub(crate) struct Redis {
     pub(crate) port: u16,
     dir: tempfile::TempDir,
     bus: Option<u16>,
+    /// The port of TLS, with the certificate that is in its folder.
+    tls: Option<u16>,
+    more: Vec<String>,
     running: Option<Running>,
     /// Its process.
     id: u32,
@@ -48,19 +75,46 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> Self {
-        Self::with(None)
+        Self::with(None, None, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::with(None, None, more)
+    }
+
+    /// One that speaks TLS too, with a certificate of its own for 127.0.0.1.
+    pub(crate) fn with_tls() -> Self {
+        Self::with(None, Some(free_port()), &[])
     }
 
     /// One that takes part in a cluster.
     pub(crate) fn of_cluster() -> Self {
-        Self::with(Some(free_port()))
+        Self::with(Some(free_port()), None, &[])
     }
 
-    fn with(bus: Option<u16>) -> Self {
+    fn with(bus: Option<u16>, tls: Option<u16>, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        if tls.is_some() {
+            let names = vec!["127.0.0.1".to_owned()];
+            let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+            let files = [
+                ("cert.pem", pem("CERTIFICATE", made.cert.der())),
+                (
+                    "key.pem",
+                    pem("PRIVATE KEY", &made.signing_key.serialize_der()),
+                ),
+            ];
+            for (name, text) in files {
+                fs::write(dir.path().join(name), text).expect("a file of TLS");
+            }
+        }
         let mut redis = Self {
             port: free_port(),
-            dir: tempfile::tempdir().expect("a temporary folder"),
+            dir,
             bus,
+            tls,
+            more: more.iter().map(|&word| word.to_owned()).collect(),
             running: None,
             id: 0,
         };
@@ -87,6 +141,13 @@ impl Redis {
                 .args(["--cluster-node-timeout", "3000"])
                 .args(["--cluster-require-full-coverage", "no"]);
         }
+        if let Some(tls) = self.tls {
+            let file = |name| self.dir.path().join(name);
+            command.args(["--tls-port", &tls.to_string(), "--tls-auth-clients", "no"]);
+            command.arg("--tls-cert-file").arg(file("cert.pem"));
+            command.arg("--tls-key-file").arg(file("key.pem"));
+        }
+        command.args(&self.more);
         let running = Running::start(&mut command, &self.dir.path().join("log"));
         self.id = running.id();
         self.running = Some(running);
@@ -123,6 +184,15 @@ impl Redis {
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    /// The same over TLS, and the file of the only authority that knows it.
+    pub(crate) fn secure(&self, host: &str) -> (String, PathBuf) {
+        let port = self.tls.expect("it speaks TLS");
+        (
+            format!("rediss://{host}:{port}"),
+            self.dir.path().join("cert.pem"),
+        )
+    }
 }
 
 /// `shoal tracker` with a store.
@@ -133,9 +203,17 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     pub(crate) fn start(urls: &[String], log: &Path) -> Self {
-        let mut options = vec!["--listen", "127.0.0.1:0", "--interval", "120"];
-        options.extend(["--store-every", "1"]);
-        options.extend(urls.iter().flat_map(|url| ["--store", url]));
+        Self::start_with(urls, log, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(urls: &[String], log: &Path, more: &[&OsStr]) -> Self {
+        let mut options = ["--listen", "127.0.0.1:0", "--interval", "120"]
+            .map(OsStr::new)
+            .to_vec();
+        options.extend(["--store-every", "1"].map(OsStr::new));
+        options.extend(urls.iter().flat_map(|url| ["--store", url]).map(OsStr::new));
+        options.extend(more);
         let (running, listens) = tracker(&options, log);
         let address = listens[0];
         Self { running, address }
