@@ -218,7 +218,11 @@ fn server(url: &str) -> Result<ConnectionInfo, StoreError> {
     }
     // TLS is ours: the crate reads the rest, without its own.
     let info = format!("redis:{rest}").into_connection_info();
-    let info = info.map_err(|error| refused(error.detail().unwrap_or("it is not a URL")))?;
+    let info = info.map_err(|error| {
+        // What is repeated of it may be the password.
+        let why = error.detail().filter(|why| !url.contains(why));
+        refused(why.unwrap_or("it is not a URL"))
+    })?;
     match info.addr() {
         ConnectionAddr::Tcp(host, _) if !host.is_empty() => Ok(info),
         _ => Err(refused("it names no host")),

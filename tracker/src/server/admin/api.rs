@@ -118,9 +118,12 @@ fn unknown() -> tide::Response {
 /// Why a torrent stays. The table of a closed tracker says what is served, so who took one out that
 /// lists still name would refuse it until the lists are read again, and nobody would know why.
 fn kept(shared: &Shared, hash: &InfoHash) -> Option<tide::Response> {
+    let lists = shared.registry.lists();
     let by = match () {
+        // Then it is not served, and most likely gone.
+        () if lists.denied().binary_search(hash).is_ok() => return None,
         () if shared.watch.is_by_name(hash) => "it is on the command line",
-        () if shared.registry.lists().names(hash) => "a folder or a list allows it",
+        () if lists.names(hash) => "a folder or a list allows it",
         () => return None,
     };
     let what = format!(
