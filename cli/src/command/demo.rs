@@ -118,12 +118,12 @@ pub(crate) fn run(args: &args::Demo) -> Result<(), Error> {
     )?;
     let (family, news) = Family::new(folder.path());
     let interrupt = Interrupt::listen({
-        let (family, folder) = (family.killer(), folder.path().to_owned());
+        let (family, path) = (family.killer(), folder.path().to_owned());
         let keep = args.keep;
         move || {
             family.kill();
             if !keep {
-                let _ = std::fs::remove_dir_all(folder);
+                folder::remove(&path);
             }
         }
     })

@@ -4,7 +4,7 @@
 //! Should the demo be killed, their standard output breaks and they end by themselves.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -49,21 +49,29 @@ pub(super) struct Family {
     tell: SyncSender<(usize, Told)>,
 }
 
-/// Ends all children at once, from any thread.
+/// Ends all children at once, from any thread, and for good: none is started after.
 #[derive(Clone, Default)]
-pub(super) struct Killer(Arc<Mutex<Vec<Child>>>);
+pub(super) struct Killer(Arc<Mutex<Children>>);
+
+#[derive(Default)]
+struct Children {
+    list: Vec<Child>,
+    is_over: bool,
+}
 
 impl Killer {
     /// Kills whoever still runs, and waits for it to be gone.
     pub(super) fn kill(&self) {
-        for child in self.children().iter_mut() {
+        let mut children = self.children();
+        children.is_over = true;
+        for child in &mut children.list {
             // It may have ended: then there is nothing to kill and nothing to wait for.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    fn children(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
+    fn children(&self) -> std::sync::MutexGuard<'_, Children> {
         // A panic elsewhere leaves the list whole: it is only pushed to.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,6 +108,12 @@ impl Family {
         line: impl IntoIterator<Item = &'a str>,
     ) -> Result<Member, DemoError> {
         let program = std::env::current_exe().map_err(DemoError::io("find", Path::new("shoal")))?;
+        // Held until it is in the list, so that nobody is started unseen while all are killed.
+        let mut children = self.killer.children();
+        if children.is_over {
+            let over = io::Error::from(io::ErrorKind::Interrupted);
+            return Err(DemoError::io("start", &program)(over));
+        }
         let log = self.log_path(name);
         let stderr = File::create(&log).map_err(DemoError::io("write", &log))?;
         let mut child = Command::new(&program)
@@ -111,9 +125,9 @@ impl Family {
             .spawn()
             .map_err(DemoError::io("start", &program))?;
         let stdout = child.stdout.take().expect("it is piped");
-        let mut children = self.killer.children();
-        let number = children.len();
-        children.push(child);
+        let number = children.list.len();
+        children.list.push(child);
+        drop(children);
         self.names.push(name.to_owned());
         let tell = self.tell.clone();
         std::thread::spawn(move || listen(number, stdout, &tell));
@@ -131,7 +145,7 @@ impl Family {
     /// [`DemoError::Child`] when one does not end well within `limit`.
     pub(super) fn stop(&self, members: &[Member], limit: Duration) -> Result<(), DemoError> {
         for member in members {
-            let pid = Pid::from_child(&self.killer.children()[member.number]);
+            let pid = Pid::from_child(&self.killer.children().list[member.number]);
             // Not waited for yet, so the id is still the child's; it may have ended, though.
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -150,7 +164,7 @@ impl Family {
     /// Waits for the end of a child. The list is locked for moments only: it may have to be killed.
     fn status_of(&self, who: usize, until: Instant) -> Option<ExitStatus> {
         loop {
-            match self.killer.children()[who].try_wait() {
+            match self.killer.children().list[who].try_wait() {
                 Ok(Some(status)) => return Some(status),
                 Ok(None) if Instant::now() < until => {}
                 Ok(None) | Err(_) => return None,

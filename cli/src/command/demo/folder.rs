@@ -6,11 +6,17 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::DemoError;
 
 /// Written at once, bytes.
 const CHUNK: usize = 1 << 18;
+
+/// A folder that will not go is left after so many tries. Ours: a second.
+const REMOVE_TRIES: usize = 100;
+/// Between two of them.
+const REMOVE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The folder.
 pub(super) struct Folder {
@@ -67,10 +73,21 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.keep {
-            // It is in the folder that the system cleans; nothing more can be done here.
-            let _ = std::fs::remove_dir_all(&self.path);
+            remove(&self.path);
         }
     }
+}
+
+/// Removes a folder, even while another thread does so too or a killed child's last file appears.
+pub(super) fn remove(path: &Path) {
+    for _ in 0..REMOVE_TRIES {
+        match std::fs::remove_dir_all(path) {
+            Ok(()) => return,
+            Err(_) if !path.exists() => return,
+            Err(_) => std::thread::sleep(REMOVE_PAUSE),
+        }
+    }
+    // It is in the folder that the system cleans; nothing more can be done here.
 }
 
 fn random_seed() -> Result<u64, DemoError> {
