@@ -35,5 +35,5 @@
       // The tracker is away; the next time will do.
     }
   };
-  if (stats.length > 0 && search) setInterval(refresh, 5000);
+  if (stats.length > 0) setInterval(refresh, 5000);
 })();

@@ -113,9 +113,8 @@ pub(super) fn page(
     html.raw("<header><h1><a href=\"/\">")
         .raw(MARK)
         .raw("Shoal tracker</a></h1>");
-    html.raw("<p>up <span data-stat=\"uptime_s\">")
-        .plain(duration(uptime));
-    html.raw("</span></p></header><main>");
+    html.raw("<p>up ").plain(duration(uptime));
+    html.raw("</p></header><main>");
     sums(&mut html, numbers);
     courses(&mut html, shared, numbers);
     if let Some(query) = query {
