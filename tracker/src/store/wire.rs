@@ -161,7 +161,10 @@ fn failed(error: &io::Error) -> StoreFault {
         (Some(rustls::Error::InvalidCertificate(_)), _) => StoreFault::Tls(format!(
             "{why}; name the authority of its certificate (--store-ca), and the server as in it"
         )),
-        (None, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => StoreFault::Silent,
+        // So does a store without TLS that waits for the end of the line.
+        (None, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
+            StoreFault::Tls(format!("{}; does it speak TLS there?", StoreFault::Silent))
+        }
         _ => StoreFault::Tls(format!("{why}; does it speak TLS there?")),
     }
 }
