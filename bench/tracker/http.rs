@@ -130,6 +130,8 @@ impl Load<'_> {
         if !whole && !ended {
             return false;
         }
+        // A tracker serves so many requests a connection, and says which is the last.
+        let is_last = head::end(&line.answer).is_some_and(|end| says_close(&line.answer[..end]));
         let text = || String::from_utf8_lossy(&line.answer).into_owned();
         let checked = body.ok_or_else(text).and_then(|body| {
             let answer = response::parse_announce(body).map_err(|error| error.to_string())?;
@@ -139,11 +141,17 @@ impl Load<'_> {
             self.options.swarms.check(line.peer, &answer)
         });
         self.outcome.count(checked, line.asked);
-        if ended || !self.keep {
+        if ended || is_last || !self.keep {
             line.stream = None;
         }
         true
     }
+}
+
+/// Whether the connection ends with this answer.
+fn says_close(head: &[u8]) -> bool {
+    let field = Head::new(head).field("connection");
+    field.is_some_and(|options| options.eq_ignore_ascii_case(b"close"))
 }
 
 /// The body, when it is whole.

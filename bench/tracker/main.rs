@@ -121,6 +121,10 @@ fn main() {
             true,
         );
         eprintln!("filled: {} answers, {} lost", filled.answers, filled.lost);
+        if let Some(example) = filled.example {
+            eprintln!("{} of them no answers: {example}", filled.wrong);
+            std::process::exit(1);
+        }
     }
     let cpu = cpu_seconds(options.pid);
     let begun = Instant::now();
