@@ -1,14 +1,13 @@
-//! What a peer costs in memory, of honest swarms and of hostile ones. BEP 3.
+//! What a peer costs in memory. BEP 3.
 //!
-//! Alone in its process, and one test after the other: what is measured is what the process holds.
+//! Alone in its process: what is measured is what the process holds. What hostile ones cost,
+//! `hostile` measures.
 
 use std::fs;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use fastrand::Rng;
 use shoal_metainfo::{InfoHash, PeerId};
-use shoal_tracker::limits;
 use shoal_tracker::registry::{Registry, RegistryConfig};
 use shoal_tracker::{AnnounceEvent, AnnounceRequest};
 
@@ -45,14 +44,7 @@ fn ip(peer: u64) -> IpAddr {
 }
 
 #[test]
-fn memory_stays_within_what_is_promised() {
-    // What the first holds stays, or the second would be measured in the memory that it gave back.
-    let held = million_peers_of_a_hundred_thousand_swarms_take_64_bytes_each();
-    million_hostile_announces_stay_under_the_cap();
-    assert_eq!(held.map(|registry| registry.size().1), [1_000_000, 100_000]);
-}
-
-fn million_peers_of_a_hundred_thousand_swarms_take_64_bytes_each() -> [Registry; 2] {
+fn million_peers_of_a_hundred_thousand_swarms_take_64_bytes_each() {
     let now = Instant::now();
     let before = resident();
     let registry = Registry::new(RegistryConfig::default(), 1, now);
@@ -75,57 +67,6 @@ fn million_peers_of_a_hundred_thousand_swarms_take_64_bytes_each() -> [Registry;
     println!("100,000 peers of one torrent: {each} bytes a peer");
     // This one is watched, which takes 24 more and their slack.
     assert!(each <= 64 + 36, "{each} bytes a peer");
-    [registry, large]
-}
-
-/// Random hashes, addresses of both families, ports, ids and events: nothing of it helps to take
-/// more memory than the caps say, and all of it is given back.
-fn million_hostile_announces_stay_under_the_cap() {
-    let now = Instant::now();
-    let before = resident();
-    let config = RegistryConfig {
-        torrents_max: 100_000,
-        peers_total_max: 200_000,
-        ..RegistryConfig::default()
-    };
-    // As `limits` says: 200 bytes a torrent, 64 a peer; IPv6 takes 12 more and a box a torrent.
-    let cap = 100_000 * (200 + 200) + 200_000 * (64 + 12);
-    let registry = Registry::new(config, 1, now);
-    let (mut rng, mut refused) = (Rng::with_seed(1), 0u32);
-    for _ in 0..1_000_000 {
-        let mut request = request(rng.u64(..), rng.u64(..), rng.u64(..2));
-        if rng.u8(..4) == 0 {
-            request.info_hash = InfoHash([rng.u8(..); 20]);
-        }
-        request.port = rng.u16(1..);
-        request.numwant = Some(rng.u32(..));
-        request.event = [
-            None,
-            Some(AnnounceEvent::Completed),
-            Some(AnnounceEvent::Stopped),
-        ][rng.usize(..3)];
-        let v6 = IpAddr::from(rng.u128(..).to_be_bytes());
-        let from = if rng.bool() {
-            v6
-        } else {
-            ip(rng.u64(..1 << 29))
-        };
-        refused += u32::from(registry.announce(now, &request, from).is_err());
-    }
-    let (torrents, peers) = registry.size();
-    assert!(torrents <= 100_000 && peers <= 200_000);
-    assert!(
-        refused > 100_000,
-        "{refused} refused: the cap was never met"
-    );
-    let taken = resident() - before;
-    println!("a million hostile announces: {torrents} torrents, {peers} peers, {taken} bytes");
-    assert!(taken > cap / 10, "{taken} bytes: that is not all");
-    assert!(taken <= cap, "{taken} bytes, and the caps allow {cap}");
-    let mut later = now + limits::SERVER_INTERVAL_DEFAULT * 3;
-    for _ in 0..100 {
-        registry.expire(later);
-        later += Duration::from_secs(1);
-    }
-    assert_eq!(registry.size(), (0, 0), "and all of it goes away");
+    // What the first holds stayed, or this one would have been measured in what it gave back.
+    assert_eq!(registry.size().1, 1_000_000);
 }
