@@ -262,7 +262,7 @@ pub const WEB_URL_BYTES_MAX: usize = 16 << 10;
 
 // The policy.
 
-/// Entries of a list of torrents. Ours: as many as the table holds.
+/// Entries of a list of torrents, in a file or made by people. Ours: as many as the table holds.
 pub const LISTED_MAX: usize = TORRENTS_MAX;
 
 /// Bytes of a list. Ours: [`LISTED_MAX`] hashes with a remark of some words behind each.
@@ -315,6 +315,9 @@ pub const STORE_FIRST_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the store is told and asked, unless said. Ours: clients announce every few minutes at
 /// most, and two trackers differ by twice this.
 pub const STORE_EVERY_DEFAULT: Duration = Duration::from_secs(2);
+
+/// How often at most, whatever is said. Ours: for who says 0; more often tells nobody more.
+pub const STORE_EVERY_MIN: Duration = Duration::from_millis(500);
 
 /// To connect to the store. Ours: it stands near.
 pub const STORE_CONNECT_MAX: Duration = Duration::from_secs(2);

@@ -98,6 +98,17 @@ pub enum KeyError {
     Full,
 }
 
+/// Why nothing was changed of what people allow and deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "of the torrents that are {what} here there may be {max}, and no more: clear some first, or \
+     give the tracker a list in a file"
+)]
+pub struct ListsFull {
+    what: &'static str,
+    max: usize,
+}
+
 /// An announce that was let in; to be told of its end.
 #[derive(Debug, Default)]
 #[must_use]
@@ -133,8 +144,10 @@ impl PolicyChanges {
 }
 
 /// Where hashes come from: files, or people who speak to the running tracker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sources {
+    /// What people may allow, and as many that they may deny.
+    max: usize,
     /// `None` unless the files make it a closed tracker.
     allowed_by_files: Option<BTreeSet<InfoHash>>,
     denied_by_files: BTreeSet<InfoHash>,
@@ -172,7 +185,7 @@ impl Policy {
             accounts: RwLock::default(),
             removed: Mutex::default(),
             load: Load::new(config.interval, config.capacity, now),
-            sources: Mutex::default(),
+            sources: Mutex::new(Sources::new(limits::LISTED_MAX)),
             registry,
         }
     }
@@ -313,34 +326,10 @@ impl Policy {
         self.insert(Account::new(key, record))
     }
 
-    /// Serves a torrent of a closed tracker, whatever the files say; takes it off the list of what
-    /// was denied here. Whether that changed anything.
-    pub fn allow(&self, info_hash: InfoHash) -> bool {
-        self.change(info_hash, Some(true))
-    }
-
-    /// Serves a torrent no more: its peers are forgotten. Whether that changed anything.
-    pub fn deny(&self, info_hash: InfoHash) -> bool {
-        self.change(info_hash, Some(false))
-    }
-
-    /// Takes back [`Policy::allow`] or [`Policy::deny`]; what the files say stays. Whether that
-    /// changed anything.
-    pub fn clear(&self, info_hash: InfoHash) -> bool {
-        self.change(info_hash, None)
-    }
-
     /// The lists in force: files' and people's together.
     #[must_use]
     pub fn lists(&self) -> Arc<Lists> {
         lock(&self.sources).lists()
-    }
-
-    /// What people allowed and denied while the tracker ran, now or earlier.
-    #[must_use]
-    pub fn hand_made(&self) -> (BTreeSet<InfoHash>, BTreeSet<InfoHash>) {
-        let sources = lock(&self.sources);
-        (sources.allowed.clone(), sources.denied.clone())
     }
 
     /// Takes what files say of torrents in the place of what they said before; with `allowed` the
@@ -391,14 +380,25 @@ impl Policy {
         changes
     }
 
-    fn change(&self, info_hash: InfoHash, to: Option<bool>) -> bool {
-        self.change_all(&[info_hash], to) > 0
+    /// Forgets what changed, where nobody writes it down.
+    pub fn drop_changes(&self) {
+        lock(&self.sources).changed.clear();
+        lock(&self.removed).clear();
     }
 
-    /// Allows, denies or takes back many at once, which costs hardly more than one: how many of
-    /// them that changed.
-    pub fn change_all(&self, info_hashes: &[InfoHash], to: Option<bool>) -> usize {
+    /// Changes what people say of torrents; what the files say stays. An allowed one is served by a
+    /// closed tracker too; a denied one is not served any more, and its peers are forgotten; `None`
+    /// takes either back. Many cost hardly more than one. How many of them that changed.
+    ///
+    /// # Errors
+    /// [`ListsFull`] when they would be more than [`limits::LISTED_MAX`]; nothing was changed then.
+    pub fn change_all(
+        &self,
+        info_hashes: &[InfoHash],
+        to: Option<bool>,
+    ) -> Result<usize, ListsFull> {
         let mut sources = lock(&self.sources);
+        sources.room_for(info_hashes, to)?;
         let mut changed = 0;
         for &info_hash in info_hashes {
             if sources.put(info_hash, to) {
@@ -409,7 +409,7 @@ impl Policy {
         if changed > 0 {
             self.registry.set_lists(sources.lists());
         }
-        changed
+        Ok(changed)
     }
 
     fn insert(&self, account: Account) -> Result<(), KeyError> {
@@ -441,6 +441,33 @@ impl Policy {
 }
 
 impl Sources {
+    fn new(max: usize) -> Self {
+        Self {
+            max,
+            allowed_by_files: None,
+            denied_by_files: BTreeSet::new(),
+            allowed: BTreeSet::new(),
+            denied: BTreeSet::new(),
+            changed: BTreeMap::new(),
+        }
+    }
+
+    fn room_for(&self, info_hashes: &[InfoHash], to: Option<bool>) -> Result<(), ListsFull> {
+        let (list, what) = match to {
+            Some(true) => (&self.allowed, "allowed"),
+            Some(false) => (&self.denied, "denied"),
+            None => return Ok(()),
+        };
+        let new = info_hashes.iter().filter(|hash| !list.contains(hash));
+        let new: BTreeSet<_> = new.collect();
+        // One that is full already, from an earlier run, takes what it has.
+        if new.is_empty() || list.len() + new.len() <= self.max {
+            return Ok(());
+        }
+        let max = self.max;
+        Err(ListsFull { what, max })
+    }
+
     fn lists(&self) -> Arc<Lists> {
         let allowed = self.allowed_by_files.as_ref();
         let allowed = allowed.map(|files| files.union(&self.allowed).copied().collect());

@@ -229,12 +229,6 @@ struct Shared {
     stopped: Receiver<()>,
 }
 
-impl AsRef<Registry> for Shared {
-    fn as_ref(&self) -> &Registry {
-        &self.registry
-    }
-}
-
 impl Shared {
     fn tell(&self, event: ServerEvent) {
         if self.events.try_send(event).is_err() {
@@ -382,7 +376,8 @@ impl Server {
         }
         #[cfg(feature = "store")]
         let store = store.and_then(|store| {
-            let thread = crate::store::start(store, Arc::clone(&shared), shared.stop.clone());
+            let thread =
+                crate::store::start(store, Arc::clone(&shared.registry), shared.stop.clone());
             let failed =
                 |error: &_| tracing::error!(%error, "cannot start the thread for the store");
             thread.inspect_err(failed).ok()
@@ -390,10 +385,11 @@ impl Server {
         let workers = Workers::start(udp, &shared, &ids, &running);
         shared.watch.start(&shared, &running);
         let keeping = keeper.map(|keeper| keeper.start(&shared));
+        let is_kept = keeping.is_some();
         if let Some(admin) = admin {
             task::spawn(admin.serve(Arc::clone(&shared), running.clone()));
         }
-        sweep(shared).await;
+        sweep(shared, is_kept).await;
         // The sockets here go first: who waits for the end may take the port.
         workers.wake();
         #[cfg(feature = "store")]
@@ -536,8 +532,8 @@ impl Rules {
     }
 }
 
-/// Forgets the silent, a part of the table every second.
-async fn sweep(shared: Arc<Shared>) {
+/// Forgets the silent, a part of the table every second, and changes that nobody keeps.
+async fn sweep(shared: Arc<Shared>, is_kept: bool) {
     let stopped = async {
         shared.stopped().await;
         true
@@ -553,6 +549,9 @@ async fn sweep(shared: Arc<Shared>) {
         }
         let now = Instant::now();
         shared.registry.expire(now);
+        if !is_kept {
+            shared.policy.drop_changes();
+        }
         if let Some(interval) = shared.policy.tick(now) {
             let load = shared.policy.load();
             shared.watch.tell(News::Interval { interval, load });

@@ -167,9 +167,10 @@ impl StoreConfig {
         Ok(self)
     }
 
-    /// Told and asked so often.
+    /// Told and asked so often, but not more often than [`limits::STORE_EVERY_MIN`] allows.
     #[must_use]
     pub fn every(self, every: Duration) -> Self {
+        let every = every.max(limits::STORE_EVERY_MIN);
         Self { every, ..self }
     }
 
@@ -243,15 +244,15 @@ fn bare(host: &str) -> &str {
 ///
 /// # Errors
 /// When the system starts no thread.
-pub(crate) fn start<R: AsRef<Registry> + Send + Sync + 'static>(
+pub(crate) fn start(
     config: StoreConfig,
-    table: Arc<R>,
+    table: Arc<Registry>,
     stop: Sender<()>,
 ) -> io::Result<Receiver<()>> {
-    (*table).as_ref().share();
+    table.share();
     let (running, ended) = async_std::channel::bounded(1);
     let run = move || {
-        let mut link = Link::new(&config, (*table).as_ref());
+        let mut link = Link::new(&config, &table);
         link.run(|| stop.is_closed());
         drop(running);
     };
@@ -284,6 +285,14 @@ mod tests {
         ] {
             assert!(StoreConfig::new(&[local]).unwrap().is_local(), "{local}");
         }
+    }
+
+    #[test]
+    fn no_store_is_asked_without_a_pause() {
+        let config = StoreConfig::new(&["redis://a"]).unwrap();
+        let config = config.every(Duration::ZERO);
+        assert_eq!(config.every, limits::STORE_EVERY_MIN);
+        assert_eq!(config.every(Duration::from_secs(9)).every.as_secs(), 9);
     }
 
     #[test]

@@ -45,6 +45,27 @@ impl Lists {
         &self.denied
     }
 
+    /// At most `max` of each list, from behind `after`, and whether there are more of either. Both
+    /// end with the same info hash, where the one that has more does, so that none is passed over.
+    #[must_use]
+    pub fn page(&self, after: Option<&InfoHash>, max: usize) -> (&[InfoHash], &[InfoHash], bool) {
+        let behind = |list| {
+            let list: &[InfoHash] = list;
+            let at = after.map_or(0, |after| list.partition_point(|hash| hash <= after));
+            &list[at..]
+        };
+        let [allowed, denied] = [self.allowed().unwrap_or_default(), &self.denied].map(behind);
+        let ends = [allowed, denied].map(|list| (list.len() > max).then(|| list[max - 1]));
+        let Some(end) = ends.into_iter().flatten().min() else {
+            return (allowed, denied, false);
+        };
+        let upto = |list| {
+            let list: &[InfoHash] = list;
+            &list[..list.partition_point(|hash| *hash <= end)]
+        };
+        (upto(allowed), upto(denied), true)
+    }
+
     /// Whether a torrent is one of those that a closed tracker serves.
     #[must_use]
     pub fn names(&self, info_hash: &InfoHash) -> bool {
@@ -203,6 +224,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pages_have_all_of_both_lists_once_and_in_order(
+            allowed: Option<BTreeSet<u8>>,
+            denied: BTreeSet<u8>,
+            max in 1..9_usize,
+        ) {
+            let hashes = |set: BTreeSet<u8>| set.into_iter().map(|n| InfoHash([n; 20])).collect();
+            let lists = Lists::new(allowed.map(hashes), hashes(denied));
+            let (mut had, mut after) = ((Vec::new(), Vec::new()), None);
+            loop {
+                let (allowed, denied, more) = lists.page(after.as_ref(), max);
+                prop_assert!(allowed.len() <= max && denied.len() <= max);
+                had.0.extend_from_slice(allowed);
+                had.1.extend_from_slice(denied);
+                if !more {
+                    break;
+                }
+                prop_assert!(allowed.len() == max || denied.len() == max);
+                after = allowed.last().max(denied.last()).copied();
+            }
+            prop_assert_eq!(had.0, lists.allowed().unwrap_or_default());
+            prop_assert_eq!(had.1, lists.denied());
+        }
+
         #[test]
         fn any_text_is_a_list_or_has_a_line_at_fault(
             text in "[0-9a-fA-F# \n\r]{0,200}",

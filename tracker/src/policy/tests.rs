@@ -4,6 +4,32 @@ use super::*;
 use crate::announce::AnnounceEvent;
 use crate::registry::{Refusal, RegistryConfig};
 
+/// What only tests ask of it.
+impl Policy {
+    pub(crate) fn allow(&self, info_hash: InfoHash) -> bool {
+        self.change_all(&[info_hash], Some(true)) == Ok(1)
+    }
+
+    fn deny(&self, info_hash: InfoHash) -> bool {
+        self.change_all(&[info_hash], Some(false)) == Ok(1)
+    }
+
+    fn clear(&self, info_hash: InfoHash) -> bool {
+        self.change_all(&[info_hash], None) == Ok(1)
+    }
+
+    /// What people allowed and denied while the tracker ran, now or earlier.
+    fn hand_made(&self) -> (BTreeSet<InfoHash>, BTreeSet<InfoHash>) {
+        let sources = lock(&self.sources);
+        (sources.allowed.clone(), sources.denied.clone())
+    }
+
+    /// Lets people allow so many torrents, and deny as many.
+    pub(crate) fn set_listed_max(&self, max: usize) {
+        lock(&self.sources).max = max;
+    }
+}
+
 struct World {
     policy: Policy,
     registry: Arc<Registry>,
@@ -100,6 +126,29 @@ fn hand_made_lists_of_an_earlier_run_are_in_force_and_are_no_change() {
     assert!(world.refusal(1, None).contains("denied here"));
     assert_eq!(policy.hand_made(), ([hash(2)].into(), [hash(1)].into()));
     assert!(policy.take_changes().is_empty());
+}
+
+#[test]
+fn what_people_allow_and_deny_is_bounded_and_none_of_too_many_is_taken() {
+    let world = World::new(&PolicyConfig::default(), RegistryConfig::default());
+    let policy = &world.policy;
+    policy.set_listed_max(2);
+    let many = [hash(1), hash(2), hash(2), hash(1)];
+    for to in [Some(true), Some(false)] {
+        assert_eq!(policy.change_all(&many, to), Ok(2));
+        let full = policy.change_all(&[hash(2), hash(3)], to).unwrap_err();
+        assert!(full.to_string().contains("clear some first"), "{full}");
+        assert_eq!(policy.change_all(&many[..1], to), Ok(0), "it is there");
+    }
+    assert_eq!(policy.hand_made(), ([].into(), [hash(1), hash(2)].into()));
+    // The lists are bounded each for itself, and what is taken back makes room.
+    assert!(policy.allow(hash(1)) && policy.deny(hash(3)));
+    assert!(policy.clear(hash(2)) && policy.deny(hash(4)));
+    policy.drop_changes();
+    assert!(policy.take_changes().is_empty());
+    policy.restore_hashes([(hash(5), false)]);
+    assert!(!policy.deny(hash(6)));
+    assert_eq!(policy.change_all(&[hash(5), hash(3)], Some(false)), Ok(0));
 }
 
 #[test]

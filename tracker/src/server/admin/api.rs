@@ -72,8 +72,7 @@ fn torrents(shared: &Shared, query: &[u8]) -> tide::Response {
 }
 
 fn torrents_after(shared: &Shared, query: &[u8]) -> tide::Response {
-    let hash = |text: &[u8]| InfoHash::from_hex(std::str::from_utf8(text).ok()?);
-    let page = match Page::read(query, hash, "`after` must be an info hash, 40 hex digits") {
+    let page = match Page::of_torrents(query) {
         Ok(page) => page,
         Err(error) => return failed(StatusCode::BadRequest, &error.to_string()),
     };

@@ -3,6 +3,8 @@
 //! By the last entry that was had, and not by a number: what comes and goes meanwhile neither
 //! repeats an entry nor hides one. Knows nothing of what is listed.
 
+use shoal_metainfo::InfoHash;
+
 use crate::limits;
 
 /// Entries behind one, and no more than so many.
@@ -21,6 +23,14 @@ pub(super) enum PageError {
     After(&'static str),
     #[error("`limit` must be a number from 1 to {}", limits::LARGEST_MAX)]
     Limit,
+}
+
+impl Page<InfoHash> {
+    /// Reads a query for torrents in the order of their info hashes.
+    pub(super) fn of_torrents(query: &[u8]) -> Result<Self, PageError> {
+        let hash = |text: &[u8]| InfoHash::from_hex(std::str::from_utf8(text).ok()?);
+        Self::read(query, hash, "`after` must be an info hash, 40 hex digits")
+    }
 }
 
 impl<T> Page<T> {

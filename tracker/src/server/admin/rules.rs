@@ -16,8 +16,8 @@ use super::super::app::Asked;
 use super::api::nothing;
 use super::page::Page;
 use super::{failed, json, not_allowed};
+use crate::admin;
 use crate::policy::{KeyLimits, KeyStatus, Passkey, Policy};
-use crate::{admin, limits};
 
 /// Answers a request below `/api/lists` or `/api/keys`.
 pub(super) fn answer(
@@ -29,7 +29,7 @@ pub(super) fn answer(
 ) -> tide::Response {
     let policy = &shared.policy;
     match (parts, method) {
-        (["lists"], Method::Get) => lists(policy),
+        (["lists"], Method::Get) => lists(policy, &asked.query),
         (["lists"], _) => not_allowed("GET"),
         (["lists", "allow"], Method::Post) => change(policy, body, Some(true)),
         (["lists", "deny"], Method::Post) => change(policy, body, Some(false)),
@@ -54,27 +54,34 @@ pub(super) fn answer(
     }
 }
 
-fn lists(policy: &Policy) -> tide::Response {
-    let lists = policy.lists();
-    let hex = |hashes: &[InfoHash]| {
-        let first = hashes.iter().take(limits::LARGEST_MAX);
-        first.map(InfoHash::to_string).collect::<Vec<_>>()
+fn lists(policy: &Policy, query: &[u8]) -> tide::Response {
+    let page = match Page::of_torrents(query) {
+        Ok(page) => page,
+        Err(error) => return failed(StatusCode::BadRequest, &error.to_string()),
     };
+    let lists = policy.lists();
+    let (allowed, denied, more) = lists.page(page.after.as_ref(), page.limit);
+    let hex = |hashes: &[InfoHash]| {
+        let hashes = hashes.iter().map(InfoHash::to_string);
+        hashes.collect::<Vec<_>>()
+    };
+    let last = allowed.last().max(denied.last()).filter(|_| more);
     let answer = object!({
-        "allowed": lists.allowed().map(hex),
+        "allowed": lists.allowed().map(|_| hex(allowed)),
         "allowed_total": lists.allowed().map(<[_]>::len),
-        "denied": hex(lists.denied()),
+        "denied": hex(denied),
         "denied_total": lists.denied().len(),
+        "next": last.map(InfoHash::to_string),
     });
     json(StatusCode::Ok, &answer)
 }
 
 fn change(policy: &Policy, body: &[u8], to: Option<bool>) -> tide::Response {
     match admin::info_hashes(body) {
-        Ok(hashes) => {
-            let changed = policy.change_all(&hashes, to);
-            json(StatusCode::Ok, &object!({ "changed": changed }))
-        }
+        Ok(hashes) => match policy.change_all(&hashes, to) {
+            Ok(changed) => json(StatusCode::Ok, &object!({ "changed": changed })),
+            Err(full) => failed(StatusCode::Conflict, &full.to_string()),
+        },
         Err(error) => failed(StatusCode::BadRequest, &error.to_string()),
     }
 }

@@ -10,6 +10,10 @@ use super::*;
 use crate::announce::{AnnounceEvent, AnnounceRequest};
 use crate::server::{FrontConfig, Server, ServerConfig, ServerHandle};
 
+fn hash(number: u8) -> InfoHash {
+    InfoHash([number; 20])
+}
+
 struct Door {
     handle: ServerHandle,
     public: SocketAddr,
@@ -102,7 +106,6 @@ impl Drop for Door {
 #[test]
 fn operator_looks_at_torrents_and_removes_them() {
     let door = Door::open();
-    let hash = |n: u8| InfoHash([n; 20]).to_string();
     let (status, all) = door.ask("GET /api/torrents", "");
     assert_eq!((status, &all["total"]), (200, &3.into()));
     assert_eq!(all["torrents"].as_array().unwrap().len(), 3);
@@ -121,7 +124,6 @@ fn operator_looks_at_torrents_and_removes_them() {
 
 #[test]
 fn torrent_that_is_served_by_name_or_by_list_is_not_removed() {
-    let hash = |n: u8| InfoHash([n; 20]);
     let door = Door::open_with(Some((1..=3).map(hash).collect()));
     door.handle.policy().allow(hash(4));
     for (n, why) in [(1, "on the command line"), (4, "a list allows it")] {
@@ -180,6 +182,49 @@ fn operator_turns_pages_of_torrents_and_keys() {
                 "{wrong}"
             );
         }
+    }
+}
+
+#[test]
+fn operator_turns_pages_of_lists_and_fills_them_up() {
+    let door = Door::open();
+    let body = |numbers: std::ops::Range<u8>| {
+        let hashes: Vec<_> = numbers.map(|n| hash(n).to_string()).collect();
+        serde_json::json!({ "info_hashes": hashes }).to_string()
+    };
+    let policy = door.handle.policy();
+    policy.set_listed(Some((10..15).map(hash).collect()), Default::default());
+    policy.set_listed_max(7);
+    assert_eq!(door.ask("POST /api/lists/deny", &body(11..18)).0, 200);
+    let (status, answer) = door.ask("POST /api/lists/deny", &body(17..19));
+    let error = answer["error"].as_str().unwrap_or_default();
+    assert!(status == 409 && error.contains("denied here"), "{answer}");
+    let (mut had, mut query) = ((Vec::new(), Vec::new()), "?limit=3".to_owned());
+    loop {
+        let (status, page) = door.ask(&format!("GET /api/lists{query}"), "");
+        assert_eq!((status, &page["denied_total"]), (200, &7.into()), "{page}");
+        for (name, had) in [("allowed", &mut had.0), ("denied", &mut had.1)] {
+            let hashes = page[name].as_array().unwrap().iter();
+            had.extend(hashes.map(|hash| hash.as_str().unwrap().to_owned()));
+        }
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        query = format!("?after={next}&limit=3");
+    }
+    let hex = |numbers: std::ops::Range<u8>| numbers.map(|n| hash(n).to_string()).collect();
+    assert_eq!(had, (hex(10..15), hex(11..18)));
+    assert_eq!(
+        door.ask("POST /api/lists/clear", &body(11..13)).1["changed"],
+        2
+    );
+    assert_eq!(
+        door.ask("POST /api/lists/deny", &body(17..19)).1["changed"],
+        1
+    );
+    for wrong in ["?after=x", "?limit=0", "?limit=1001", "?page=2"] {
+        let status = door.ask(&format!("GET /api/lists{wrong}"), "").0;
+        assert_eq!(status, 400, "{wrong}");
     }
 }
 
