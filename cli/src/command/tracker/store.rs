@@ -24,8 +24,7 @@ pub(super) fn config(options: &StoreOptions) -> Result<Option<StoreConfig>, Usag
     if options.urls.is_empty() {
         return Ok(None);
     }
-    // Half a second for those who say 0.
-    let every = Duration::from_secs(options.every.into()).max(Duration::from_millis(500));
+    let every = Duration::from_secs(options.every.into());
     let config = StoreConfig::new(&options.urls);
     let config = config.and_then(|config| match &options.authorities {
         Some(file) => config.trusting(file),
