@@ -81,6 +81,11 @@ pub(crate) fn note(line: impl fmt::Display) {
     tell(Level::INFO, &line.to_string());
 }
 
+/// The same, of what is wrong and ends nothing.
+pub(crate) fn warn(line: impl fmt::Display) {
+    tell(Level::WARN, &format!("warning: {line}"));
+}
+
 /// The same, of what ends the command.
 pub(crate) fn fail(line: impl fmt::Display) {
     tell(Level::ERROR, &line.to_string());

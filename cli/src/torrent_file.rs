@@ -83,7 +83,7 @@ pub(crate) fn warnings<'a>(
 /// The same on standard error, where a command has no other place for them.
 pub(crate) fn tell_warnings(torrent: &Torrent, path: &Path) {
     for warning in warnings(torrent, path) {
-        render::note(format_args!("warning: {}", Printable(&warning)));
+        render::warn(Printable(&warning));
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn run(args: args::Create) -> Result<(), Error> {
         return Err(Error::OutputIsContent(output));
     }
 
-    notes.iter().for_each(render::note);
+    notes.iter().for_each(render::warn);
     let mode = Mode::pick(args.json);
     let piece_length = piece_length.unwrap_or_else(|| piece_length_for(plan.total()));
     if mode == Mode::Json {
@@ -135,7 +135,7 @@ fn each_once(urls: Vec<String>) -> (Vec<String>, Vec<String>) {
     let (mut once, mut notes) = (Vec::new(), Vec::new());
     for url in urls {
         match once.contains(&url) {
-            true => notes.push(format!("warning: {url} is given twice; it is written once")),
+            true => notes.push(format!("{url} is given twice; it is written once")),
             false => once.push(url),
         }
     }
@@ -146,7 +146,7 @@ fn each_once(urls: Vec<String>) -> (Vec<String>, Vec<String>) {
 fn unreachable(url: &str) -> Option<String> {
     let why = Client::refusal(url)?;
     Some(format!(
-        "warning: {url}: `shoal client` will not announce there: {why}"
+        "{url}: `shoal client` will not announce there: {why}"
     ))
 }
 

@@ -54,6 +54,26 @@ fn failure_of_any_command_with_events_is_an_object_too() {
 }
 
 #[test]
+fn warning_is_one_in_the_log_too() {
+    let folder = Folder::new();
+    folder.file("a", 10);
+    let url = "http://t.test/announce";
+    let line = ["create", "a", url, url, "--json"];
+    let made = folder.run(line);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let lines = logged(&made.stderr);
+    let [warning] = &lines[..] else {
+        panic!("not one line: {lines:?}");
+    };
+    assert_eq!(warning["level"], "WARN", "{warning}");
+    let message = warning["fields"]["message"].as_str().unwrap();
+    assert!(message.contains("given twice"), "{message}");
+    // For people the word says it.
+    let made = folder.run(["create", "a", url, url, "--force"]);
+    assert!(made.stderr.contains("warning: "), "{made:?}");
+}
+
+#[test]
 fn tracker_without_a_folder_for_its_state_says_what_is_lost() {
     let folder = Folder::new();
     let said = |more: &[&str]| {

@@ -473,16 +473,16 @@ impl View {
         } in files.iter().take(TOO_LONG_SHOWN)
         {
             let path = path.display().to_string();
-            render::note(format_args!(
-                "warning: {} has {}, {length} in the torrent; the rest is shared with \
+            render::warn(format_args!(
+                "{} has {}, {length} in the torrent; the rest is shared with \
                  nobody, and `truncate -s {length}` cuts it",
                 Printable(&path),
                 Count(*found, "byte")
             ));
         }
         if let Some(more @ 1..) = files.len().checked_sub(TOO_LONG_SHOWN) {
-            render::note(format_args!(
-                "warning: too long as well: {}",
+            render::warn(format_args!(
+                "too long as well: {}",
                 Count(more, "more file")
             ));
         }

@@ -192,7 +192,7 @@ impl View {
         if self.mode == Mode::Json {
             return json::emit(&Told::Warning { message });
         }
-        render::note(format_args!("warning: {}", Printable(message)));
+        render::warn(Printable(message));
         Ok(())
     }
 
