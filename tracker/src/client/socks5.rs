@@ -89,12 +89,21 @@ pub enum ProxyError {
         /// RFC 1928's `REP`.
         code: u8,
     },
-    /// It relays connections alone.
+    /// It says that it relays connections alone.
     #[error(
         "a tracker on udp cannot be reached through this proxy, which relays no datagrams (UDP \
          ASSOCIATE); it was not contacted"
     )]
     NoDatagrams,
+    /// It was asked to relay datagrams, and said neither yes nor no.
+    #[error(
+        "the proxy does not answer UDP ASSOCIATE: {reason}; a tracker on udp needs a proxy that \
+         relays datagrams"
+    )]
+    NoAssociation {
+        /// What it did instead.
+        reason: String,
+    },
     /// It relayed datagrams, and closed that.
     #[error("the proxy has ended the relaying of datagrams")]
     RelayEnded,
@@ -182,7 +191,8 @@ impl Proxy {
     /// Has the proxy relay datagrams, for as long as the connection is open.
     ///
     /// # Errors
-    /// [`ProxyError`], by cause; [`ProxyError::NoDatagrams`] when it does no such thing.
+    /// [`ProxyError`], by cause; [`ProxyError::NoDatagrams`] when it says that it does no such
+    /// thing.
     pub(super) async fn associate(&self) -> Result<Association, ProxyError> {
         let mut line = self.reach().await?;
         // From where they will come is not known before they do.
@@ -237,11 +247,14 @@ impl Proxy {
         }
         stream.write_all(&request).await.map_err(broken)?;
         let reply = read(stream).await;
-        // Some close the connection over a command that they do not know.
-        let reply = match command {
-            UDP_ASSOCIATE => reply.map_err(|_| ProxyError::NoDatagrams),
-            _ => reply,
-        };
+        // Some close the connection over a command that they do not know; so does one that is being
+        // stopped, and is back in a moment.
+        let reply = reply.map_err(|error| match error {
+            ProxyError::NotSocks { reason } if command == UDP_ASSOCIATE => {
+                ProxyError::NoAssociation { reason }
+            }
+            error => error,
+        });
         let [version, code, _, kind] = reply?;
         if version != VERSION {
             return Err(not_socks(&format!("its reply is of version {version}")));

@@ -171,22 +171,37 @@ fn name_that_leads_the_proxy_to_ipv6_is_answered_with_peers_of_ipv6() {
 }
 
 #[test]
-fn proxy_that_relays_no_datagrams_is_told_as_such_and_not_asked_again() {
-    for reply in [&[5, 7, 0, 1, 0, 0, 0, 0, 0, 0][..], &[]] {
+fn only_a_proxy_that_says_it_relays_no_datagrams_is_not_asked_again() {
+    let refusal = |code| [5, code, 0, 1, 0, 0, 0, 0, 0, 0];
+    for (read, reply, permanent, expect) in [
+        (10, &refusal(7)[..], true, "which relays no datagrams"),
+        (10, &refusal(1), false, "cannot connect: it failed"),
+        (10, &refusal(2), false, "its rules forbid it"),
+        (10, &[], false, "UDP ASSOCIATE: it closed the connection"),
+        (
+            10,
+            &[5, 7],
+            false,
+            "UDP ASSOCIATE: it closed the connection",
+        ),
+        // Closed with bytes unread, it is reset.
+        (5, &[], false, "does not answer UDP ASSOCIATE"),
+    ] {
+        let reply = reply.to_vec();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("socks5://{}", listener.local_addr().unwrap());
         let serving = thread::spawn(move || {
             let (mut line, _) = listener.accept().unwrap();
             line.read_exact(&mut [0; 3]).unwrap();
             line.write_all(&[5, 0]).unwrap();
-            line.read_exact(&mut [0; 10]).unwrap();
-            line.write_all(reply).unwrap();
+            line.read_exact(&mut vec![0; read]).unwrap();
+            line.write_all(&reply).unwrap();
         });
         let client = through(Proxy::from_url(&url).unwrap());
         let got = task::block_on(client.announce("udp://tracker.example:6969", &request()));
         let error = got.unwrap_err();
-        assert!(error.is_permanent(), "{error}");
-        check(Err(error), "which relays no datagrams");
+        assert_eq!(error.is_permanent(), permanent, "{error}");
+        check(Err(error), expect);
         serving.join().unwrap();
     }
 }
