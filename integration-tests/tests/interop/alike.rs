@@ -9,9 +9,8 @@ use std::process::Command;
 
 use shoal_tracker::http::response;
 
-use crate::loopback::{get, tracker};
+use crate::loopback::{free_port, get, tracker, wait};
 use crate::net::Running;
-use crate::store::room::{free_port, wait};
 use crate::trackers::open_folder;
 use crate::{create_for, info_hash};
 

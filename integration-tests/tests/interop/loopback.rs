@@ -2,15 +2,39 @@
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::clients::shoal_binary;
 use crate::net::Running;
-use crate::store::room::{PATIENCE, wait};
+
+/// How long anything may take that takes a few seconds. Ours: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that nobody has, and whose cluster port is one too.
+pub(crate) fn free_port() -> u16 {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    taken.local_addr().expect("it is bound").port()
+}
+
+/// Waits until it is so, and says what is not after a long while.
+pub(crate) fn wait(what: &str, said: impl Fn() -> String, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() >= until {
+            let said = said();
+            // Of the table there is enough in the question.
+            let lines = said.lines().filter(|line| !line.contains("\"status\""));
+            let lines: Vec<_> = lines.collect();
+            panic!("not in time: {what}\n{}", lines.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
 
 /// Our tracker with these options, and where it listens.
 pub(crate) fn tracker(options: &[impl AsRef<OsStr>], log: &Path) -> (Running, Vec<SocketAddr>) {

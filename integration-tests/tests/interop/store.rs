@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use shoal_tracker::AnnounceEvent::{Completed, Started, Stopped};
 use shoal_tracker::limits;
 
-use room::{PATIENCE, Redis, Tracker, wait};
+use crate::loopback::{PATIENCE, wait};
+use room::{Redis, Tracker};
 
 fn key(torrent: u8, name: &str) -> String {
     let hash = format!("{torrent:02x}").repeat(20);

@@ -2,41 +2,16 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use shoal_metainfo::{InfoHash, PeerId};
 use shoal_tracker::http::{query, response};
 use shoal_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, ScrapeEntry};
 
-use crate::loopback::{get, tracker};
+use crate::loopback::{free_port, get, tracker, wait};
 use crate::net::Running;
-
-/// How long anything may take that takes a few seconds. Ours: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A port that nobody has, and whose cluster port is one too.
-pub(crate) fn free_port() -> u16 {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    taken.local_addr().expect("it is bound").port()
-}
-
-/// Waits until it is so, and says what is not after a long while.
-pub(crate) fn wait(what: &str, said: impl Fn() -> String, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        if Instant::now() >= until {
-            let said = said();
-            // Of the table there is enough in the question.
-            let lines = said.lines().filter(|line| !line.contains("\"status\""));
-            let lines: Vec<_> = lines.collect();
-            panic!("not in time: {what}\n{}", lines.join("\n"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
 
 /// RFC 7468: base64 between two lines.
 fn pem(what: &str, der: &[u8]) -> String {
