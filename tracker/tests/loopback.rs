@@ -217,3 +217,35 @@ fn announcer_finds_the_tracker_that_answers() {
         handle.stop().await;
     });
 }
+
+/// Source: BEP 21: who gives no `downloaders` in scrapes does not support it, and may not refuse it.
+#[test]
+fn partial_seed_is_counted_among_those_who_are_not_whole() {
+    task::block_on(async {
+        let (handle, address) = serve(Ipv4Addr::LOCALHOST.into(), None).await;
+        let (client, paused) = (Client::new(), Some(AnnounceEvent::Paused));
+        let urls = ["http", "udp"].map(|scheme| format!("{scheme}://{address}/announce"));
+        for (port, url) in (1..).zip(&urls) {
+            // In every announce, the first one too.
+            for _ in 0..2 {
+                client
+                    .announce(url, &request(port, 5, paused))
+                    .await
+                    .unwrap();
+            }
+            let others = client.announce(url, &request(9, 7, None)).await.unwrap();
+            assert!(
+                others.peers.iter().any(|peer| peer.port() == port),
+                "{others:?}"
+            );
+            let entries = client.scrape(url, &[HASH]).await.unwrap();
+            let counts = (
+                entries[0].seeders,
+                entries[0].completed,
+                entries[0].leechers,
+            );
+            assert_eq!(counts, (0, 0, u32::from(port) + 1));
+        }
+        handle.stop().await;
+    });
+}

@@ -430,7 +430,9 @@ fn flag(parameter: &'static str, value: Option<&[u8]>, default: bool) -> Result<
     }
 }
 
-/// `paused` is BEP 21's: to us a regular announce. `empty` is BEP 3's own word for none.
+/// `paused` is BEP 21's, of a partial seed: to us a regular announce of who is not whole. Who takes
+/// it as more has to tell `downloaders` in scrapes, and we do not. `empty` is BEP 3's own word for
+/// none.
 fn event(value: &[u8]) -> Result<Option<AnnounceEvent>, QueryError> {
     match value {
         b"" | b"empty" | b"paused" => Ok(None),
