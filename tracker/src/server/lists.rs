@@ -68,6 +68,14 @@ pub enum ListFileError {
         /// What.
         source: TorrentError,
     },
+    /// A .torrent of a folder that cannot be read.
+    #[error("cannot read {path}: {source}; let the tracker read it, then change it or send SIGHUP")]
+    UnreadableTorrent {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Larger than any list.
     #[error("{path} has more than {max} bytes; a list is shorter, split it")]
     TooLarge {
@@ -190,7 +198,8 @@ impl Watch {
     ///
     /// # Errors
     /// [`ListFileError`] of the first that cannot be used: a tracker does not begin with half of
-    /// its rules. A bad .torrent in a folder is told as news.
+    /// its rules. A .torrent in a folder that is bad or cannot be read is told as news, and not
+    /// served: it says nothing of the others, and whoever puts files there may not run the tracker.
     pub(super) fn begin(
         files: ListFiles,
         allowed: Option<BTreeSet<InfoHash>>,
@@ -211,7 +220,9 @@ impl Watch {
         let (_, errors) = watch.read(true);
         for error in errors {
             match error {
-                ListFileError::Torrent { .. } => watch.tell(News::Refused(error)),
+                ListFileError::Torrent { .. } | ListFileError::UnreadableTorrent { .. } => {
+                    watch.tell(News::Refused(error));
+                }
                 error => return Err(error),
             }
         }
@@ -433,7 +444,7 @@ fn torrent(
     known: &mut Read<Option<InfoHash>>,
     at_once: bool,
 ) -> Result<bool, ListFileError> {
-    let unreadable = |source| ListFileError::Unreadable {
+    let unreadable = |source| ListFileError::UnreadableTorrent {
         path: path.to_owned(),
         source,
     };

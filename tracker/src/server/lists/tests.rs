@@ -132,6 +132,8 @@ fn torrents_of_a_folder_come_and_go_and_a_bad_one_spoils_no_other() {
     let world = World::new(|folder| {
         fs::write(folder.join("a.torrent"), torrent("a")).unwrap();
         fs::write(folder.join("bad.torrent"), "nonsense").unwrap();
+        // Nobody may read it, root neither.
+        std::os::unix::fs::symlink("/proc/self/mem", folder.join("shut.torrent")).unwrap();
         fs::write(folder.join("readme"), "nonsense").unwrap();
         ListFiles {
             folders: vec![folder.to_owned()],
@@ -143,6 +145,8 @@ fn torrents_of_a_folder_come_and_go_and_a_bad_one_spoils_no_other() {
     assert_eq!(first.len(), 1);
     let told = world.look(false);
     assert!(told[0].contains("bad.torrent"), "{told:?}");
+    let shut = |told: &String| told.contains("cannot read") && told.contains("shut.torrent");
+    assert!(told.iter().any(shut), "{told:?}");
     let long = File::create(world.folder.path().join("long.torrent")).unwrap();
     long.set_len(TORRENT_BYTES_MAX as u64 + 9).unwrap();
     world.look(false);
