@@ -218,7 +218,7 @@ fn announcer_finds_the_tracker_that_answers() {
     });
 }
 
-/// Source: BEP 21: who gives no `downloaders` in scrapes does not support it, and may not refuse it.
+/// Source: BEP 21: who gives no `downloaders` in scrapes does not support it; it refuses nobody.
 #[test]
 fn partial_seed_is_counted_among_those_who_are_not_whole() {
     task::block_on(async {

@@ -4,8 +4,12 @@
 pub(crate) mod room;
 mod secret;
 
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use shoal_tracker::AnnounceEvent::{Completed, Started, Stopped};
 use shoal_tracker::limits;
 
@@ -66,6 +70,53 @@ fn three_trackers_share_a_swarm_through_redis() {
     for tracker in all {
         assert_eq!(tracker.running.interrupt(), Some(0), "it stops cleanly");
     }
+}
+
+/// Has the operator of a tracker whose token is `token` ask; the status of the answer.
+fn administer(tracker: &Tracker, token: &str, line: &str) -> String {
+    let said = tracker.running.said();
+    let events = said
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let mut doors = events.filter(|event: &Value| event["event"] == "admin");
+    let door = doors.next().expect("its admin API is told");
+    let address = door["listen"].as_str().expect("an address");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let fields = format!("Host: {address}\r\nAuthorization: Bearer {token}\r\n");
+    let head = format!("{line} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+/// As docs/tracker.md says of `DELETE`.
+#[test]
+fn torrent_removed_at_one_tracker_stays_at_the_others_and_comes_back_with_its_peers() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (redis, token) = (Redis::start(), "atokenofsomelength");
+    let file = dir.path().join("token");
+    std::fs::write(&file, token).expect("a file");
+    let admin = ["--admin=127.0.0.1:0", "--admin-token-file"].map(OsStr::new);
+    let log = dir.path().join("a.log");
+    let more = [admin[0], admin[1], file.as_os_str()];
+    let a = Tracker::start_with(&[redis.url()], &log, &more);
+    let b = Tracker::start(&[redis.url()], &dir.path().join("b.log"));
+    a.announce(4, 1_001, 0, Some(Started));
+    b.announce(4, 1_002, 0, Some(Started));
+    for tracker in [&a, &b] {
+        tracker.wait_ports(4, 60_000, &[1_001, 1_002]);
+    }
+    let remove = format!("DELETE /api/torrents/{}", "04".repeat(20));
+    let status = administer(&a, token, &remove);
+    assert!(status.starts_with("HTTP/1.1 204"), "{status}");
+    assert_eq!(a.ports(4, 60_000), [0; 0]);
+    assert_eq!(b.ports(4, 60_000), [1_001, 1_002]);
+    b.announce(4, 1_002, 0, None);
+    a.wait_ports(4, 60_000, &[1_002]);
+    a.announce(4, 1_001, 0, None);
+    assert_eq!(a.ports(4, 60_000), [1_001, 1_002]);
 }
 
 #[test]
