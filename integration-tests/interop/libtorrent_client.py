@@ -1,4 +1,4 @@
-"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS [lsd] [dht=HOST:PORT]. Says METADATA when it has that of a magnet, DONE when it is whole."""
+"""One torrent in libtorrent: libtorrent_client.py {seed|leech} TORRENT|MAGNET DIR ADDRESS[,ADDRESS] [lsd] [scrape] [dht=HOST:PORT]. Says METADATA when it has that of a magnet, DONE when it is whole, SCRAPED seeders leechers when it has scraped then."""
 import sys, time, warnings
 import libtorrent as lt
 
@@ -6,12 +6,12 @@ warnings.simplefilter("ignore", DeprecationWarning)
 role, torrent, directory, address, *more = sys.argv[1:]
 bootstrap = "".join(word[4:] for word in more if word.startswith("dht="))
 session = lt.session({
-    "listen_interfaces": f"{address}:6881",
+    "listen_interfaces": ",".join(f"{one}:6881" for one in address.split(",")),
     "enable_dht": bool(bootstrap), "dht_bootstrap_nodes": bootstrap, "dht_announce_interval": 10,
     "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
     "enable_lsd": "lsd" in more, "enable_upnp": False, "enable_natpmp": False,
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
-    "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": 0,
+    "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": lt.alert.category_t.tracker_notification if "scrape" in more else 0,
 })
 if torrent.startswith("magnet:"):
     parameters = lt.parse_magnet_uri(torrent)
@@ -32,4 +32,9 @@ while True:
         if is_so and word not in said:
             print(word, flush=True)
             said.add(word)
+            if word == "DONE" and "scrape" in more:
+                handle.scrape_tracker()
+    for alert in session.pop_alerts():
+        if isinstance(alert, lt.scrape_reply_alert) and "DONE" in said:
+            print("SCRAPED", alert.complete, alert.incomplete, flush=True)
     time.sleep(0.05)

@@ -4,6 +4,7 @@
 //! A client is started as a seeder or a leecher of one torrent, and says when its copy is whole.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,6 +23,7 @@ pub(crate) enum Kind {
     Transmission,
     Aria2,
     Libtorrent,
+    Rqbit,
 }
 
 /// What it is started for.
@@ -78,6 +80,7 @@ impl<'n> Client<'n> {
             Kind::Transmission => transmission(net, host, &work, data, &hook),
             Kind::Aria2 => aria2(net, host, torrent, data, &hook),
             Kind::Libtorrent => libtorrent(net, host, role, torrent, data),
+            Kind::Rqbit => rqbit(net, host, torrent, data),
         };
         let begins_dht = more.contains(&"--dht-bootstrap");
         if kind == Kind::Shoal && !begins_dht {
@@ -122,12 +125,14 @@ impl<'n> Client<'n> {
             (Kind::Shoal, _) => self.running.said().contains("\"checked\""),
             (Kind::Libtorrent, _) => self.running.said().contains("DONE"),
             (Kind::Transmission, Role::Seed) => self.remote(&["--list"]).contains("100%"),
+            (Kind::Rqbit, _) => self.running.said().contains(": 100.00% ("),
             // aria2 has no word for a seeder that is ready but its hook after the check.
             (Kind::Transmission | Kind::Aria2, _) => whole.exists(),
         });
     }
 
-    fn remote(&self, arguments: &[&str]) -> String {
+    /// What Transmission answers to this.
+    pub(crate) fn remote(&self, arguments: &[&str]) -> String {
         let arguments = [&["127.0.0.1:9091"], arguments].concat();
         let output = self.net.run(self.host, "transmission-remote", &arguments);
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -219,6 +224,11 @@ pub(crate) fn libtorrent_python() -> String {
     std::env::var("SHOAL_LIBTORRENT_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
+/// rqbit's program: `SHOAL_RQBIT`, else `rqbit` of the PATH.
+fn rqbit_binary() -> String {
+    std::env::var("SHOAL_RQBIT").unwrap_or_else(|_| "rqbit".to_owned())
+}
+
 /// A script beside these tests.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -242,13 +252,18 @@ fn shoal(net: &Net, host: Host, role: Role, torrent: &Path, data: &Path) -> Comm
 }
 
 fn transmission(net: &Net, host: Host, work: &Path, data: &Path, hook: &Path) -> Command {
+    // Whom it reaches over HTTP it reaches from this address.
+    let bind = if net.has_v6() {
+        Ipv4Addr::UNSPECIFIED
+    } else {
+        host.address()
+    };
     let settings = format!(
         r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": true,
         "utp-enabled": false, "port-forwarding-enabled": false, "peer-port": 6881,
         "rpc-bind-address": "127.0.0.1", "rpc-authentication-required": false,
-        "bind-address-ipv4": "{}", "download-dir": "{}", "watch-dir-enabled": false,
+        "bind-address-ipv4": "{bind}", "download-dir": "{}", "watch-dir-enabled": false,
         "script-torrent-done-enabled": true, "script-torrent-done-filename": "{}"}}"#,
-        host.address(),
         data.display(),
         hook.display(),
     );
@@ -263,12 +278,8 @@ fn transmission(net: &Net, host: Host, work: &Path, data: &Path, hook: &Path) ->
 fn aria2(net: &Net, host: Host, torrent: &Path, data: &Path, hook: &Path) -> Command {
     let mut command = net.command(host, "aria2c");
     command
-        .args([
-            "--no-conf",
-            "--enable-dht=false",
-            "--enable-dht6=false",
-            "--disable-ipv6",
-        ])
+        .args(["--no-conf", "--enable-dht=false", "--enable-dht6=false"])
+        .arg(format!("--disable-ipv6={}", !net.has_v6()))
         .args([
             "--bt-enable-lpd=false",
             "--enable-peer-exchange=false",
@@ -295,6 +306,18 @@ fn libtorrent(net: &Net, host: Host, role: Role, torrent: &Path, data: &Path) ->
         .arg(role)
         .arg(torrent)
         .arg(data);
-    command.arg(host.address().to_string());
+    let v6 = net.has_v6().then(|| format!(",[{}]", host.address_v6()));
+    command.arg(format!("{}{}", host.address(), v6.unwrap_or_default()));
+    command
+}
+
+fn rqbit(net: &Net, host: Host, torrent: &Path, data: &Path) -> Command {
+    let mut command = net.command(host, rqbit_binary());
+    command
+        .args(["--disable-dht", "--disable-lsd", "--listen-port=6881"])
+        .args(["--disable-upnp-port-forward"])
+        .args(["download", "--disable-http-api", "--overwrite"])
+        .args([Path::new("--output-folder"), data])
+        .arg(torrent);
     command
 }

@@ -156,7 +156,9 @@ fn by_dht_alone(kind: Kind, host: Host) -> Vec<String> {
             // Its manual: "critical to use DHT in a private network".
             format!("--bt-external-ip={}", host.address()),
         ],
-        Kind::Transmission => unreachable!("it takes no node to begin with on its command line"),
+        Kind::Transmission | Kind::Rqbit => {
+            unreachable!("it takes no node to begin with on its command line")
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Real foreign clients in real networks: both directions, content compared.
 //!
 //! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, dante, mktorrent, nginx,
-//! miniupnpd, nft, mkfs.ext4, mergerfs, redis-server, Chromium, Node.js with bittorrent-tracker
-//! and libtorrent for Python; a missing one fails the test. `just interop` runs it; `cargo test
+//! miniupnpd, nft, mkfs.ext4, mergerfs, redis-server, Chromium, rqbit, Node.js with
+//! bittorrent-tracker and libtorrent for Python; a missing one fails the test. `just interop` runs it; `cargo test
 //! --workspace` does not.
 
 mod alike;
@@ -15,6 +15,7 @@ mod faults_cgroup;
 mod faults_room;
 mod loopback;
 mod magnets;
+mod matrix;
 mod near;
 mod net;
 mod node;
@@ -174,12 +175,22 @@ fn we_download_from_libtorrent() {
 }
 
 #[test]
+fn rqbit_downloads_from_us() {
+    transfer(Kind::Shoal, Kind::Rqbit);
+}
+
+#[test]
+fn we_download_from_rqbit() {
+    transfer(Kind::Rqbit, Kind::Shoal);
+}
+
+#[test]
 fn all_kinds_complete_in_one_swarm() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let content = content(&dir.path().join("seed"));
     let torrent = dir.path().join("content.torrent");
     create(&content, &torrent);
-    let net = Net::new(6);
+    let net = Net::new(7);
     let tracker = shoal_tracker(&net, &torrent, &dir.path().join("tracker.log"));
     let data = content.parent().expect("below seed");
     let seed = Client::start((Kind::Shoal, Role::Seed), &net, SEEDER, &torrent, data);
@@ -189,6 +200,7 @@ fn all_kinds_complete_in_one_swarm() {
         Kind::Transmission,
         Kind::Aria2,
         Kind::Libtorrent,
+        Kind::Rqbit,
     ];
     let mut leechers: Vec<_> = kinds
         .into_iter()

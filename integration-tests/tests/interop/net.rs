@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ static MADE: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Net {
     name: String,
     hosts: usize,
+    has_v6: bool,
 }
 
 /// One host's place in its network.
@@ -30,6 +31,12 @@ impl Host {
     pub(crate) fn address(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 78, 0, u8::try_from(self.0 + 1).expect("few hosts"))
     }
+
+    /// `fd78::1` for the first, in a network that has IPv6.
+    pub(crate) fn address_v6(self) -> Ipv6Addr {
+        let last = u16::try_from(self.0 + 1).expect("few hosts");
+        Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, last)
+    }
 }
 
 impl Net {
@@ -38,6 +45,7 @@ impl Net {
         let net = Self {
             name: format!("shoal{}-{number}", std::process::id()),
             hosts,
+            has_v6: false,
         };
         let bridge = net.bridge();
         ip(&["netns", "add", &bridge]);
@@ -47,6 +55,23 @@ impl Net {
             net.plug(&bridge, host);
         }
         net
+    }
+
+    /// The same, and each host has an address of IPv6 too.
+    pub(crate) fn with_v6(hosts: usize) -> Self {
+        let mut net = Self::new(hosts);
+        net.has_v6 = true;
+        for host in (0..hosts).map(Host) {
+            let (name, address) = (net.host(host), format!("{}/64", host.address_v6()));
+            // Nobody else has the address: it need not be asked for.
+            ip(&["-n", &name, "addr", "add", &address, "dev", "eth0", "nodad"]);
+            ip(&["-n", &name, "-6", "route", "add", "default", "dev", "eth0"]);
+        }
+        net
+    }
+
+    pub(crate) const fn has_v6(&self) -> bool {
+        self.has_v6
     }
 
     fn plug(&self, bridge: &str, host: Host) {
