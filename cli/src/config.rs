@@ -101,6 +101,9 @@ pub(crate) enum UsageError {
         "cannot listen on {0}: write ADDRESS:PORT, [IPV6]:PORT or a port alone, from 0 to 65535"
     )]
     Listen(String),
+    /// The same place twice.
+    #[error("--listen {0} is there twice; each needs an address or a port of its own")]
+    ListenTwice(SocketAddr),
     /// A tracker is to listen where a torrent says, and it says nothing of use.
     #[error("{0} names no http tracker, so where to listen is not clear; use --listen ADDR")]
     NoAnnounce(PathBuf),
@@ -229,6 +232,22 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, UsageError> {
     }
     text.parse()
         .map_err(|_| UsageError::Listen(text.to_owned()))
+}
+
+/// Reads all `--listen`. Of port 0 each takes a free one.
+///
+/// # Errors
+/// [`UsageError::Listen`] and [`UsageError::ListenTwice`].
+pub(crate) fn listen_addresses(texts: &[String]) -> Result<Vec<SocketAddr>, UsageError> {
+    let mut addresses = Vec::new();
+    for text in texts {
+        let address = listen_address(text)?;
+        if address.port() != 0 && addresses.contains(&address) {
+            return Err(UsageError::ListenTwice(address));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
 }
 
 /// Reads `--proxy`. Looks up the proxy's own name.

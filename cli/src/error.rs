@@ -78,6 +78,12 @@ pub(crate) enum Error {
     /// Nothing came of a question to the DHT.
     #[error(transparent)]
     Dht(#[from] crate::command::dht::DhtError),
+    /// No tracker told anything. What each said has been printed.
+    #[error("no tracker told how many have it; what each said stands with its URL")]
+    NotScraped,
+    /// Nobody to ask.
+    #[error("the torrent names no tracker, so there is nobody to ask how many have it")]
+    NothingToScrape,
     /// The demo did not end with identical copies.
     #[error(transparent)]
     Demo(#[from] crate::command::demo::DemoError),

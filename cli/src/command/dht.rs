@@ -73,8 +73,7 @@ pub(crate) enum DhtError {
 /// # Errors
 /// [`DhtError`], a mistake on the command line, or a signal before it was done.
 pub(crate) fn run(args: &args::Dht) -> Result<(), Error> {
-    let listen = args.listen.iter().map(|text| config::listen_address(text));
-    let mut listen = listen.collect::<Result<Vec<_>, _>>()?;
+    let mut listen = config::listen_addresses(&args.listen)?;
     if listen.is_empty() {
         let port = if args.task.is_none() { PORT } else { 0 };
         listen = vec![

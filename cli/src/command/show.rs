@@ -71,7 +71,8 @@ struct ShownLink<'a> {
 ///
 /// # Errors
 /// [`Error::TorrentFile`], [`Error::Magnet`], [`Error::Usage`] and [`Error::Output`]; with
-/// `--fetch` what may happen to a client.
+/// `--fetch` what may happen to a client; with `--scrape` [`Error::NotScraped`] and
+/// [`Error::NothingToScrape`], when all is printed.
 pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
     let proxy = config::proxy(args.proxy.as_deref())?;
     if proxy.is_some() && !(args.fetch || args.scrape) {
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
         Named::Link(magnet) => return show_link(&magnet, args.json).map_err(Error::Output),
     };
     let scrapes = args.scrape.then(|| scrape::scrape(&torrent, proxy));
+    let verdict = scrapes.as_deref().map_or(Ok(()), scrape::verdict);
     match args.json {
         true => json::emit(&shown(&torrent, scrapes)),
         false => {
@@ -92,7 +94,8 @@ pub(crate) fn run(args: &args::Show) -> Result<(), Error> {
             tell(&torrent, &scrapes.unwrap_or_default())
         }
     }
-    .map_err(Error::Output)
+    .map_err(Error::Output)?;
+    verdict
 }
 
 /// What the link says, which nobody has looked after.

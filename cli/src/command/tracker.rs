@@ -62,12 +62,7 @@ impl Config {
         if args.interval == 0 {
             return Err(UsageError::Interval.into());
         }
-        let listen: Result<Vec<_>, _> = args
-            .listen
-            .iter()
-            .map(|address| config::listen_address(address))
-            .collect();
-        let mut listen = listen?;
+        let mut listen = config::listen_addresses(&args.listen)?;
         let mut torrents = BTreeMap::new();
         let (mut paths, mut warnings) = (Vec::new(), Vec::new());
         for (number, path) in args.torrents.iter().enumerate() {

@@ -46,6 +46,31 @@ fn scrape_tells_what_each_tracker_knows() {
 }
 
 #[test]
+fn scrape_without_an_answer_fails_when_all_is_told() {
+    let folder = Folder::new();
+    folder.file("a", 10);
+    let dead = format!("http://127.0.0.1:{}/announce", free_port());
+    folder.done(["create", "a", &dead, "http://192.0.2.1/x"]);
+    let lonely =
+        "d4:infod6:lengthi1e4:name1:b12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+    std::fs::write(folder.join("b.torrent"), lonely).unwrap();
+    let shown = folder.run(["show", "a.torrent", "--scrape"]);
+    assert!(shown.stdout.contains("cannot connect"), "{}", shown.stdout);
+    shown.failed(1, &["no tracker told"]);
+    let shown = folder.run(["show", "a.torrent", "--scrape", "--json"]);
+    let lines: Vec<serde_json::Value> = shown
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["scrapes"].as_array().map(Vec::len), Some(2));
+    assert_eq!(lines[1]["event"], "error");
+    shown.failed(1, &["no tracker told"]);
+    let shown = folder.run(["show", "b.torrent", "--scrape"]);
+    shown.failed(1, &["names no tracker"]);
+}
+
+#[test]
 fn unusable_proxy_is_wrong_usage() {
     let folder = Folder::new();
     folder.torrent("a", 10);

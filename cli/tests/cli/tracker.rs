@@ -251,3 +251,20 @@ fn torrent_without_a_tracker_that_we_could_be_needs_an_address() {
     );
     fs::remove_file(folder.join("a")).unwrap();
 }
+
+#[test]
+fn same_address_twice_is_wrong_usage() {
+    let folder = Folder::new();
+    let address = format!("127.0.0.1:{}", free_port());
+    let twice = ["tracker", "--listen", &address, "--listen", &address];
+    folder.run(twice).failed(2, &[&address, "twice"]);
+    let port = free_port().to_string();
+    let any = format!("0.0.0.0:{port}");
+    let twice = ["tracker", "--listen", &port, "--listen", &any];
+    folder.run(twice).failed(2, &[&any, "twice"]);
+    // Each takes a free port.
+    let free = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    let mut tracker = folder.start(["tracker", "--no-state", "--json"].iter().chain(&free));
+    let started = tracker.wait("started");
+    assert_eq!(started["listen"].as_array().map(Vec::len), Some(2));
+}

@@ -173,7 +173,7 @@ fn nothing_leaks_around_a_proxy() {
     assert!(seen.contains(&theirs) && !seen.contains(&ours), "{seen}");
     // Without the proxy the name would be looked up outside, and that would have been counted.
     let beside = run(&["show", &torrent, "--scrape"]).output();
-    assert!(beside.is_ok_and(|shown| shown.status.success()));
+    assert!(beside.is_ok(), "{beside:?}");
     assert!(leaked(&net) > 0, "a leak would not have been seen");
     drop(seed);
 }

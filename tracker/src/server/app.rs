@@ -13,7 +13,7 @@ use tide::http::{Body, Method, Response};
 use tide::{Request, StatusCode};
 
 use super::counters::Counts;
-use super::paths::Place;
+use super::paths::{Place, even};
 use super::{Shared, pages};
 use crate::http::head::{Head, RequestLine};
 use crate::http::query;
@@ -67,7 +67,7 @@ type Asking = Request<Arc<Shared>>;
 async fn route(request: Asking) -> tide::Result {
     let path = request.url().path();
     let shared = request.state();
-    match shared.place(path) {
+    match shared.place(&even(path)) {
         // Who asks for a head alone wants nothing to happen.
         Some(_) if request.method() != Method::Get => {
             let text = "An announce or a scrape is a GET.\n";
@@ -131,7 +131,7 @@ fn answer(request: &Asking, place: Place, key: Option<&[u8]>) -> Vec<u8> {
 }
 
 impl Shared {
-    /// What is done at a path; of a private tracker, also what stands where the passkey does.
+    /// What is done at a path that is [`even`]; of a private tracker, also what stands where the passkey does.
     pub(super) fn place<'p>(&self, path: &'p str) -> Option<(Place, Option<&'p [u8]>)> {
         let known = self.paths.at(path).map(|place| (place, None));
         known.or_else(|| {

@@ -1,8 +1,9 @@
 //! Where one announces and scrapes. BEP 48 "tracker HTTP scrape convention".
 //!
-//! `/announce` always, and what the torrents' announce URLs name. Knows paths alone: neither hosts
-//! nor queries.
+//! `/announce` always, and what the torrents' announce URLs name. A path is the same however it is
+//! escaped. Knows paths alone: neither hosts nor queries.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tide::http::Url;
@@ -43,6 +44,7 @@ impl Paths {
         Ok(Self(paths))
     }
 
+    /// Of a path that is [`even`].
     pub(super) fn at(&self, path: &str) -> Option<Place> {
         self.0.get(path).copied()
     }
@@ -61,7 +63,43 @@ pub(super) fn url(path: &str) -> Url {
 }
 
 fn normal(path: &str) -> String {
-    url(path).path().to_owned()
+    even(url(path).path()).into_owned()
+}
+
+/// The path with no escape that it could do without, and the others in capitals. What means
+/// something else when it is not escaped, as `/` does, stays as it is, and so does what is no
+/// escape. Source: RFC 3986, sections 6.2.2.1 and 6.2.2.2.
+pub(super) fn even(path: &str) -> Cow<'_, str> {
+    // Nearly every path is: nothing is copied.
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut pieces = path.split('%');
+    let mut even = String::with_capacity(path.len());
+    even.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let digits = piece
+            .get(..2)
+            .filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let rest = &piece[if byte.is_some() { 2 } else { 0 }..];
+        match byte.map(char::from) {
+            Some(letter @ ('a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' | '_' | '~')) => {
+                even.push(letter);
+            }
+            _ => {
+                even.push('%');
+                even.extend(
+                    digits
+                        .unwrap_or_default()
+                        .chars()
+                        .map(|digit| digit.to_ascii_uppercase()),
+                );
+            }
+        }
+        even.push_str(rest);
+    }
+    Cow::Owned(even)
 }
 
 #[cfg(test)]
@@ -92,6 +130,32 @@ mod tests {
         ] {
             assert_eq!(paths.at(path), expect, "{path}");
         }
+    }
+
+    #[test]
+    fn path_is_the_same_however_it_is_escaped() {
+        for (escaped, expect) in [
+            ("/announce", "/announce"),
+            ("/%61nnounc%65", "/announce"),
+            ("/%2Da%2e%5F%7e0%39", "/-a._~09"),
+            ("/%c3%bc/%7B%7d", "/%C3%BC/%7B%7D"),
+            // These mean something else when they are not escaped.
+            ("/k%2fannounce%3f%00%25%20", "/k%2Fannounce%3F%00%25%20"),
+            // Once: what comes out is not read again.
+            ("/%2561nnounce", "/%2561nnounce"),
+            // No escapes.
+            ("/%", "/%"),
+            ("/%6", "/%6"),
+            ("/%zz%+1%6\u{fc}", "/%zz%+1%6\u{fc}"),
+            ("%%41%", "%A%"),
+            ("", ""),
+        ] {
+            assert_eq!(even(escaped), expect, "{escaped}");
+            assert_eq!(even(&even(escaped)), even(escaped), "{escaped}");
+        }
+        let paths = paths(&["/%6b%c3%a4/announce"]).unwrap();
+        assert_eq!(paths.at(&even("/k%C3%a4/announce")), Some(Place::Announce));
+        assert_eq!(paths.at(&even("/k%C3%a4%2fannounce")), None);
     }
 
     #[test]

@@ -111,7 +111,20 @@ fn paths_of_announce_urls_are_served_beside_the_usual_one() {
         let (_, body) = raw(address, get(&target).as_bytes());
         assert_eq!(parse_scrape(&body).unwrap()[0].leechers, 6, "{path}");
     }
-    for path in ["/k3y", "/other/announce", "/x/y", "/k3y/announce/"] {
+    for path in ["/%61nnounce", "/k3%79/%61nnounce", "/%3Ax/%2A"] {
+        let target = format!("{path}?{}", query(1, ""));
+        let (status, body) = raw(address, get(&target).as_bytes());
+        assert_eq!(status, 200, "{path}");
+        assert_eq!(parse_announce(&body).unwrap().leechers, Some(6), "{path}");
+    }
+    for path in [
+        "/k3y",
+        "/other/announce",
+        "/x/y",
+        "/k3y/announce/",
+        "/k3y%2Fannounce",
+        "/announc%6",
+    ] {
         assert_eq!(raw(address, get(path).as_bytes()).0, 404, "{path}");
     }
     stop(&handle);

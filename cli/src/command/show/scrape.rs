@@ -9,6 +9,7 @@ use shoal_metainfo::{InfoHash, Torrent};
 use shoal_tracker::client::{Client, Proxy};
 use shoal_tracker::{ScrapeEntry, TrackerError};
 
+use crate::error::Error;
 use crate::render;
 use crate::render::text::Printable;
 use crate::units::Count;
@@ -46,6 +47,18 @@ pub(super) fn scrape(torrent: &Torrent, proxy: Option<Proxy>) -> Vec<Scraped> {
         }
         scraped
     })
+}
+
+/// Whether one tracker at least has told numbers.
+///
+/// # Errors
+/// [`Error::NotScraped`] and [`Error::NothingToScrape`].
+pub(super) fn verdict(scraped: &[Scraped]) -> Result<(), Error> {
+    if scraped.is_empty() {
+        return Err(Error::NothingToScrape);
+    }
+    let is_told = scraped.iter().any(|scraped| scraped.error.is_none());
+    is_told.then_some(()).ok_or(Error::NotScraped)
 }
 
 impl Scraped {

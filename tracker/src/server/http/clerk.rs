@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::super::Shared;
 use super::super::counters::Counts;
-use super::super::paths::Place;
+use super::super::paths::{Place, even};
 use crate::http::head::{Head, RequestLine};
 use crate::http::response::push_failure;
 use crate::registry::Answer;
@@ -113,8 +113,9 @@ impl Clerk {
         let Some(line) = RequestLine::parse(head.start).filter(|line| line.method == b"GET") else {
             return Next::Elsewhere;
         };
-        let path = std::str::from_utf8(line.path).ok();
-        let Some((place, key)) = path.and_then(|path| self.shared.place(path)) else {
+        let path = std::str::from_utf8(line.path).ok().map(even);
+        let place = path.as_deref().and_then(|path| self.shared.place(path));
+        let Some((place, key)) = place else {
             return Next::Elsewhere;
         };
         let fields = Fields::read(&head);
