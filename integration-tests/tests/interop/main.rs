@@ -2,8 +2,8 @@
 //!
 //! Needs root, Linux, `ip`, Transmission, aria2, opentracker, microsocks, dante, mktorrent, nginx,
 //! miniupnpd, nft, mkfs.ext4, mergerfs, redis-server, Chromium, rqbit, Node.js with
-//! bittorrent-tracker and libtorrent for Python; a missing one fails the test. `just interop` runs it; `cargo test
-//! --workspace` does not.
+//! bittorrent-tracker and libtorrent for Python; a missing one fails the test. `just interop` runs
+//! it; `cargo test --workspace` does not.
 
 mod alike;
 mod browser;

@@ -131,7 +131,8 @@ fn answer(request: &Asking, place: Place, key: Option<&[u8]>) -> Vec<u8> {
 }
 
 impl Shared {
-    /// What is done at a path that is [`even`]; of a private tracker, also what stands where the passkey does.
+    /// What is done at a path that is [`even`]; of a private tracker, also what stands where the
+    /// passkey does.
     pub(super) fn place<'p>(&self, path: &'p str) -> Option<(Place, Option<&'p [u8]>)> {
         let known = self.paths.at(path).map(|place| (place, None));
         known.or_else(|| {
