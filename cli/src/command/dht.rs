@@ -23,13 +23,15 @@ use self::view::View;
 use crate::args::{self, DhtTask};
 use crate::config::{self, UsageError};
 use crate::error::Error;
-use crate::render::Mode;
+use crate::render::{self, Mode};
 use crate::signals::Interrupt;
 
 /// Where a node of its own listens. Source: the port that BitTorrent has by custom.
 const PORT: u16 = 6881;
 /// For the first node to answer. Ours: names are looked up, and some nodes are dead.
 const READY_MAX: Duration = Duration::from_secs(20);
+/// Then the person who waits is told what for. Ours.
+const READY_WORD: Duration = Duration::from_secs(2);
 /// Between two looks at how the node stands. Ours.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// For the end in good order: the nodes are saved.
@@ -162,9 +164,7 @@ async fn answer(dht: &Dht, question: &Question, view: &View) -> Result<(), Error
         let node = outcome.closest.first().ok_or(DhtError::NoAnswer(address))?;
         return view.pong(node, outcome.took).map_err(Error::Output);
     }
-    if timeout(READY_MAX, dht.ready()).await.is_err() {
-        return Err(DhtError::NobodyThere.into());
-    }
+    ready(dht).await?;
     match question {
         Question::Ping(_) => Ok(()),
         Question::GetPeers(info_hash) => get_peers(dht, *info_hash, view).await,
@@ -213,6 +213,20 @@ async fn answer(dht: &Dht, question: &Question, view: &View) -> Result<(), Error
             stored(view, outcome, Some(&item))
         }
     }
+}
+
+/// Waits for the first node that answers.
+async fn ready(dht: &Dht) -> Result<(), DhtError> {
+    if timeout(READY_WORD, dht.ready()).await.is_ok() {
+        return Ok(());
+    }
+    let left = READY_MAX.saturating_sub(READY_WORD);
+    render::note(format_args!(
+        "no node of the DHT has answered yet; waiting {} s more",
+        left.as_secs()
+    ));
+    let ready = timeout(left, dht.ready()).await;
+    ready.map_err(|_| DhtError::NobodyThere)
 }
 
 /// Shows each peer once.

@@ -1,5 +1,9 @@
 //! `shoal dht`, and clients that find each other by it. BEP 5, 44. All on loopback.
 
+use std::time::Duration;
+
+use rustix::process::Signal;
+
 use crate::support::{Folder, Running, client};
 
 /// A node that begins with nobody, and its address.
@@ -48,6 +52,22 @@ fn node_alone_answers_pings_and_stores_peers_and_items() {
     assert_eq!(folder.done(ask(&at, &format!("get {target}"))), "hello\n");
     let missing = folder.run(ask(&at, &format!("get {HASH}")));
     assert_eq!(missing.code, Some(1));
+}
+
+#[test]
+fn dead_first_node_is_waited_for_aloud() {
+    let folder = Folder::new();
+    let line = ask("127.0.0.1:1", &format!("--json get-peers {HASH}"));
+    let waiting = folder.start(&line);
+    // Three times what it waits in silence.
+    std::thread::sleep(Duration::from_secs(6));
+    waiting.signal(Signal::INT);
+    let (code, _, stderr) = waiting.end();
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(
+        stderr.contains("no node of the DHT has answered"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl<T: Clone + Send + Sync + 'static> Desk<T> {
 /// How long the body is, if it may be so long.
 fn body_length(head: &Head<'_>, max: usize) -> Result<usize, StatusCode> {
     if head.field("transfer-encoding").is_some() {
-        return Err(StatusCode::PayloadTooLarge);
+        return Err(StatusCode::LengthRequired);
     }
     let mut lengths = head
         .fields()
@@ -247,7 +247,7 @@ fn keeps(head: &Head<'_>, version: &[u8]) -> bool {
 
 async fn refuse(status: StatusCode) -> Vec<u8> {
     let text = format!(
-        "{}: this tracker takes a plain GET.\n",
+        "{}: here one asks with a plain GET, or with a short body and its Content-Length.\n",
         status.canonical_reason()
     );
     let mut response: Response = plain(status, text).into();
