@@ -421,7 +421,7 @@ fn transfer_outlives_64_descriptors() {
 fn transfer_outlives_a_cgroup_with_little_memory() {
     let content = Content::folder("t")
         .piece_length(256 << 10)
-        .file("large", 128 << 20)
+        .file("large", 96 << 20)
         .build();
     let _ = content.torrent_file();
     let groups = [(); 2].map(|()| Cgroup::with_memory(32 << 20));

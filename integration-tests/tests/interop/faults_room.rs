@@ -21,6 +21,10 @@ use crate::clients::shoal_binary;
 /// Far above what anything here needs, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same for a whole transfer: where others keep the disk busy and pages are few, reading back
+/// a few pieces was seen to take three quarters of a minute.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(300);
+
 /// What every warning of a failing disk ends with. Source: `shoal client`.
 const DISK_FAILS: &str = "nothing is downloaded until";
 
@@ -201,8 +205,18 @@ impl Shoal {
     }
 
     /// Waits for an event from the line `from` on.
-    pub(crate) fn wait(&self, from: usize, what: &str, mut is: impl FnMut(&Line) -> bool) -> Line {
-        let until = Instant::now() + PATIENCE;
+    pub(crate) fn wait(&self, from: usize, what: &str, is: impl FnMut(&Line) -> bool) -> Line {
+        self.wait_for(PATIENCE, from, what, is)
+    }
+
+    fn wait_for(
+        &self,
+        patience: Duration,
+        from: usize,
+        what: &str,
+        mut is: impl FnMut(&Line) -> bool,
+    ) -> Line {
+        let until = Instant::now() + patience;
         loop {
             if let Some(line) = lines(&self.events).iter().skip(from).find(|line| is(line)) {
                 return line.clone();
@@ -234,7 +248,8 @@ impl Shoal {
     }
 
     pub(crate) fn wait_complete(&self) -> Line {
-        self.wait(0, "completion", |line| line.is("complete"))
+        let is_complete = |line: &Line| line.is("complete");
+        self.wait_for(TRANSFER_PATIENCE, 0, "completion", is_complete)
     }
 
     /// How often it has said that the disk fails.
